@@ -1,0 +1,46 @@
+# Every target builds .venv by itself when it is missing or out of date. Windows: see README.md for the same commands without make.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+# nbgrader runs some of its tools as commands, so the environment's own programs must be found first.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+JUPYTER_AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test test-browser notebooks grade lint clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo
+	@echo "  Options: PYTHON=python3.12 (3.11 to 3.13), PIP_ARGS='--extra-index-url ...' (see README.md for torch without CUDA)"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "effkit needs Python 3.11 to 3.13, and $(PYTHON) is another: run make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+lab: $(STAMP)  ## open JupyterLab on the course (LAB_ARGS=--no-browser and the like)
+	jupyter lab $(JUPYTER_AS_ROOT) $(LAB_ARGS)
+
+test: lint  ## run every test that needs no browser (TEST_ARGS='-k judge' and the like)
+	python -m pytest -m 'not browser' $(TEST_ARGS)
+
+test-browser: $(STAMP)  ## run the tests that drive JupyterLab in Chromium
+	python -m pytest -m browser tests/browser $(TEST_ARGS)
+
+lint: $(STAMP)  ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+notebooks: $(STAMP)  ## generate solutions/ and labs/ notebooks from their sources (FORCE=1 replaces uncommitted work, keeping a .bak)
+	effkit notebooks $(if $(FORCE),--force)
+
+grade: $(STAMP)  ## grade submitted/STUDENT/LAB/LAB.ipynb for everyone: make grade LAB=lab2_parameters
+	@test -n '$(LAB)' || { echo 'Which lab? For example: make grade LAB=lab2_parameters'; exit 2; }
+	effkit grade '$(LAB)' $(if $(SEED),--seed '$(SEED)')
+
+clean:  ## remove the environment and caches; never touches submissions, grades or notebooks
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

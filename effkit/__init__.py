@@ -1,0 +1,27 @@
+"""Exact counts for neural-network efficiency, each with the convention it follows.
+
+The parts that need torch load on first use, so ``import effkit`` stays light.
+"""
+
+import importlib
+from typing import Any
+
+from effkit import counts
+from effkit.formula import explain
+from effkit.shapes import conv_output_size, receptive_field, same_padding
+
+__version__ = "0.1.0"
+
+__all__ = ["conv_output_size", "counts", "explain", "receptive_field", "same_padding", "zoo"]
+
+_LAZY_MODULES = ("zoo",)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"effkit.{name}")
+    raise AttributeError(f"module 'effkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY_MODULES])

@@ -1,0 +1,38 @@
+"""Checks on the arguments of closed forms: each error names the argument and the rule it breaks."""
+
+import operator
+from collections.abc import Sequence
+from typing import TypeAlias
+
+# An int means the same size in each of two dimensions; a sequence says its dimensions.
+Size: TypeAlias = int | Sequence[int]
+
+
+def integer(name: str, value: object, *, least: int) -> int:
+    """Return `value` as an int, or raise ValueError if it is not an integer of at least `least`."""
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise ValueError(f"{name} must be an integer, not {value!r}")
+    number = value if isinstance(value, int) else operator.index(value)  # type: ignore[arg-type]
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {number}")
+    return number
+
+
+def positive(name: str, value: object) -> int:
+    """Return `value` as an int, or raise ValueError if it is not an integer of at least 1."""
+    return integer(name, value, least=1)
+
+
+def sizes(name: str, value: Size, *, dimensions: int = 2, least: int = 1) -> tuple[int, ...]:
+    """Return one integer per dimension: an int is repeated `dimensions` times, a sequence is checked."""
+    if not isinstance(value, Sequence):
+        return (integer(name, value, least=least),) * dimensions
+    if not value:
+        raise ValueError(f"{name} must have at least one dimension, not {value!r}")
+    return tuple(integer(f"{name}[{i}]", part, least=least) for i, part in enumerate(value))
+
+
+def divides(divisor_name: str, divisor: int, name: str, value: int) -> None:
+    """Raise ValueError unless `divisor` divides `value`."""
+    if value % divisor:
+        raise ValueError(f"{divisor_name} must divide {name}: {divisor} does not divide {value}")

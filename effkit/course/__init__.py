@@ -1,0 +1,1 @@
+"""Running a class: building the notebooks, grading what comes back."""

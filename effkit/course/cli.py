@@ -1,0 +1,63 @@
+"""The `effkit` command."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 all is well, 1 somebody must look, 2 it could not be done."""
+    parser = argparse.ArgumentParser(prog="effkit", description="Build and grade the course. Run it in the course folder.")
+    parser.add_argument("--course", type=Path, default=Path(), metavar="FOLDER", help="the course folder (default: here)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    notebooks = commands.add_parser("notebooks", help="generate the notebooks in solutions/ and labs/ from their sources")
+    notebooks.add_argument("--check", action="store_true", help="write nothing; fail if a notebook differs from its source")
+    notebooks.add_argument("--force", action="store_true", help="replace notebooks with uncommitted work, keeping a .bak")
+    grading = commands.add_parser("grade", help="grade every submission of a lab in submitted/")
+    grading.add_argument("lab", help="the lab's name, for example lab2_parameters")
+    grading.add_argument("--seed", type=int, help="the seed of the random cases (default: a new one each run)")
+    options = parser.parse_args(arguments)
+    try:
+        from effkit.course.nbgrader_api import CourseError
+    except ModuleNotFoundError as missing:
+        parser.exit(2, f"effkit: {missing.name} is not installed; install the course tools: pip install 'effkit[course]'\n")
+    for needed in ("nbgrader_config.py", "pyproject.toml"):
+        if not (options.course / needed).is_file():
+            parser.exit(2, f"effkit: {options.course.resolve()} is not a course folder: it has no {needed}\n")
+    try:
+        return _notebooks(options) if options.command == "notebooks" else _grade(options)
+    except CourseError as problem:
+        print(f"effkit: {problem}", file=sys.stderr)
+        return 2
+
+
+def _notebooks(options: argparse.Namespace) -> int:
+    from effkit.course.notebooks import Course, build, stale, write
+
+    course = Course.read(options.course)
+    built = build(course)
+    if options.check:
+        outdated = stale(course, built)
+        for path in outdated:
+            print(f"{path} differs from its source: run `make notebooks`")
+        return 1 if outdated else 0
+    written = write(course, built, force=options.force)
+    for path in written:
+        print(f"wrote {path}")
+    print(f"{len(written)} of {len(built)} notebooks changed")
+    return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from effkit.course.grade import grade
+
+    rows = grade(options.course, options.lab, seed=options.seed)
+    left_out = [row for row in rows if row.status == "not graded"]
+    for row in left_out:
+        print(f"NOT GRADED {row.student}: {row.reasons}", file=sys.stderr)
+    return 1 if left_out else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

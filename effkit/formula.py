@@ -1,0 +1,262 @@
+"""A closed form that can explain itself.
+
+A closed form is an ordinary function on integers, written once. `explain` calls that same function with
+integers that remember how they were combined, so the symbols, the substitution and the result that it shows
+can never differ from what the function computes.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_DIMENSIONS = {1: ("",), 2: ("h", "w"), 3: ("d", "h", "w")}
+_withheld_because: str | None = None
+
+
+class Withheld(RuntimeError):
+    """A closed form was called while it is withheld (see `withheld`)."""
+
+
+@contextmanager
+def withheld(message: str) -> Iterator[None]:
+    """Make every closed form raise `Withheld(message)` inside the `with` block."""
+    global _withheld_because
+    before, _withheld_because = _withheld_because, message
+    try:
+        yield
+    finally:
+        _withheld_because = before
+
+
+# The symbol of an argument (``C_in`` is C with the subscript "in"), or, for an argument that is a list of tuples,
+# one symbol for each position of a tuple.
+Symbol: TypeAlias = str | tuple[str, ...]
+
+
+def formula(result: str, unit: str, **symbols: Symbol) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Mark a function as a closed form.
+
+    `result` is the symbol of what it computes, `unit` its unit, and `symbols` gives each argument that enters the
+    formula its symbol.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def closed_form(*args: P.args, **kwargs: P.kwargs) -> R:
+            if _withheld_because is not None:
+                raise Withheld(f"effkit's {function.__name__} does not answer here: {_withheld_because}")
+            return function(*args, **kwargs)
+
+        closed_form.__dict__["closed_form"] = _ClosedForm(function, result, unit, symbols)
+        return closed_form
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class _ClosedForm:
+    function: Callable[..., Any]
+    result: str
+    unit: str
+    symbols: dict[str, Symbol]
+
+
+class Quantity(int):
+    """An integer that remembers the expression it came from.
+
+    An expression is a leaf ``(symbol, value)`` or a node ``(operator, left, right)``, with each side a leaf or a node.
+    """
+
+    expression: tuple[Any, ...]
+
+    def __new__(cls, value: int, *expression: Any) -> "Quantity":
+        self = super().__new__(cls, value)
+        self.expression = expression
+        return self
+
+    def __add__(self, other: int) -> int:
+        return self if _is_number(other, 0) else _combine("+", self, other)
+
+    def __radd__(self, other: int) -> int:
+        return self if _is_number(other, 0) else _combine("+", other, self)
+
+    def __sub__(self, other: int) -> int:
+        return _combine("-", self, other)
+
+    def __rsub__(self, other: int) -> int:
+        return _combine("-", other, self)
+
+    def __mul__(self, other: int) -> int:
+        return self if _is_number(other, 1) else _combine("*", self, other)
+
+    def __rmul__(self, other: int) -> int:
+        return self if _is_number(other, 1) else _combine("*", other, self)
+
+    def __floordiv__(self, other: int) -> int:
+        return _combine("//", self, other)
+
+    def __rfloordiv__(self, other: int) -> int:
+        return _combine("//", other, self)
+
+
+def exact_divide(left: int, right: int) -> int:
+    """Return left / right where right is known to divide left; explained as a plain fraction."""
+    return _combine("/", left, right)
+
+
+def ceil_divide(left: int, right: int) -> int:
+    """Return left / right rounded up to an integer."""
+    return _combine("ceil", left, right)
+
+
+_VALUE: dict[str, Callable[[int, int], int]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "//": lambda a, b: a // b,
+    "/": lambda a, b: a // b,
+    "ceil": lambda a, b: -(-a // b),
+}
+
+
+def _is_number(value: int, number: int) -> bool:
+    """Whether `value` is the literal `number`, and not a symbol that happens to have that value."""
+    return value == number and not isinstance(value, Quantity)
+
+
+def _combine(operator: str, left: int, right: int) -> int:
+    value = _VALUE[operator](int(left), int(right))
+    if not isinstance(left, Quantity) and not isinstance(right, Quantity):
+        return value
+    return Quantity(value, operator, _expression(left), _expression(right))
+
+
+def _expression(value: int) -> tuple[Any, ...]:
+    return value.expression if isinstance(value, Quantity) else (None, int(value))
+
+
+_BINDING = {"+": 1, "-": 1, "*": 2, "/": 3, "//": 4, "ceil": 4}
+_TEXT = {"+": "{} + {}", "-": "{} - {}", "*": "{} · {}", "/": "{} / {}", "//": "⌊{} / {}⌋", "ceil": "⌈{} / {}⌉"}
+_LATEX = {
+    "+": "{} + {}",
+    "-": "{} - {}",
+    "*": r"{} \cdot {}",
+    "/": r"\frac{{{}}}{{{}}}",
+    "//": r"\left\lfloor \frac{{{}}}{{{}}} \right\rfloor",
+    "ceil": r"\left\lceil \frac{{{}}}{{{}}} \right\rceil",
+}
+
+
+def _render(expression: tuple[Any, ...], *, latex: bool, numbers: bool, outer: int = 0) -> str:
+    """Write an expression as text or LaTeX, with its symbols or with the numbers put in."""
+    if len(expression) == 2:
+        symbol, value = expression
+        if symbol is None or numbers:
+            return _number(value, latex)
+        return _symbol_latex(symbol) if latex else symbol
+    operator, left, right = expression
+    binding = _BINDING[operator]
+    fraction = operator in ("/", "//", "ceil")
+    inside = 0 if fraction and latex else 2 if fraction else binding
+    text = (_LATEX if latex else _TEXT)[operator].format(
+        _render(left, latex=latex, numbers=numbers, outer=inside),
+        # The right side of a minus or of a written-out division must bind tighter than the left.
+        _render(right, latex=latex, numbers=numbers, outer=inside + (operator == "-" or (fraction and not latex))),
+    )
+    parenthesised = binding < outer or (operator == "/" and not latex and outer >= 2)
+    return f"({text})" if parenthesised else text
+
+
+def _number(value: int, latex: bool) -> str:
+    return f"{value:,}".replace(",", "{,}") if latex else f"{value:,}"
+
+
+def _symbol_latex(symbol: str) -> str:
+    name, _, subscript = symbol.partition("_")
+    name = name if len(name) == 1 else rf"\text{{{name}}}"
+    return rf"{name}_{{\text{{{subscript}}}}}" if subscript else name
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A closed form with its symbols, the numbers put in, and the result.
+
+    Shown as math in a notebook; `str()` gives the same as text.
+    """
+
+    name: str
+    unit: str
+    values: tuple[int, ...]
+    lines: tuple[tuple[str, str], ...]  # (text, LaTeX) of each step
+
+    def __str__(self) -> str:
+        first, *rest = [text for text, _ in self.lines]
+        indent = " " * len(self.name)
+        return "\n".join([f"{self.name} = {first}", *(f"{indent} = {line}" for line in rest)])
+
+    __repr__ = __str__
+
+    def _repr_latex_(self) -> str:
+        steps = " \\\\\n".join(f"&= {latex}" for _, latex in self.lines)
+        return f"$$\\begin{{aligned}}\n{_symbol_latex(self.name)} {steps}\n\\end{{aligned}}$$"
+
+
+def explain(closed_form: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
+    """Show a closed form at work: its symbols, the numbers put in, and the result.
+
+    `closed_form` is one of effkit's own, for instance ``effkit.counts.conv_params``; the other arguments are those of
+    a call to it. Raises TypeError if it is not a closed form, and ValueError for arguments the closed form refuses.
+
+    >>> from effkit import counts
+    >>> explain(counts.linear_params, 20, 10)
+    params = C_out · C_in + C_out
+           = 10 · 20 + 10
+           = 210 parameters
+    """
+    form = getattr(closed_form, "closed_form", None)
+    if form is None:
+        raise TypeError(f"{closed_form!r} is not one of effkit's closed forms; see effkit.counts and effkit.shapes")
+    if _withheld_because is not None:
+        raise Withheld(f"effkit.explain does not answer here: {_withheld_because}")
+    bound = inspect.signature(form.function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    for name, symbol in form.symbols.items():
+        bound.arguments[name] = _tag(bound.arguments[name], symbol)
+    result = form.function(*bound.args, **bound.kwargs)
+    results = result if isinstance(result, tuple) else (result,)
+    lines = []
+    for numbers in (False, True):
+        steps = [(_expression(part), numbers) for part in results]
+        lines.append(tuple(_join(_render(e, latex=latex, numbers=n) for e, n in steps) for latex in (False, True)))
+    values = tuple(int(part) for part in results)
+    text, latex = (_join(_number(value, latex) for value in values) for latex in (False, True))
+    lines.append((f"{text} {form.unit}", rf"{latex}\ \text{{{form.unit}}}"))
+    if lines[1] == (text, latex):  # a formula of one symbol: the substitution is the result
+        del lines[1]
+    return Explanation(form.result, form.unit, values, tuple((line[0], line[1]) for line in lines))
+
+
+def _join(parts: Iterable[str]) -> str:
+    return ", ".join(parts)
+
+
+def _tag(value: Any, symbol: Symbol) -> Any:
+    """Give an argument its symbols: a tuple gets one for each dimension (k_h, k_w), a list of tuples (k_1, s_1), ..."""
+    if isinstance(symbol, tuple):
+        return [
+            tuple(Quantity(part, f"{name}_{i}", int(part)) for part, name in zip(row, symbol, strict=False))
+            for i, row in enumerate(value, 1)
+        ]
+    if isinstance(value, (tuple, list)):
+        suffixes = _DIMENSIONS.get(len(value), tuple(str(i + 1) for i in range(len(value))))
+        joined = ["_".join(filter(None, (symbol, suffix))) for suffix in suffixes]
+        return tuple(_tag(part, name) for part, name in zip(value, joined, strict=True))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Quantity(value, symbol, int(value))
+    return value

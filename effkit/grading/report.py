@@ -1,0 +1,118 @@
+"""A verdict as text and as HTML: what was expected, what came, for which arguments, and which mistake it was."""
+
+from collections.abc import Iterable
+from html import escape
+
+from effkit.grading.judge import Finding, Part, Verdict
+
+_SHOWN = 3  # failing calls shown for each group; one is enough where the mistake is known
+
+_TABLE = "border-collapse:collapse;margin:.3em 0 .6em 1.4em;text-align:left"
+_CELL = "padding:.15em .8em .15em 0;text-align:left;vertical-align:top"
+_HINT = "border-left:4px solid #b35c00;padding:.3em .8em;margin:.5em 0"
+_NOTE = "border-left:4px solid #888;padding:.3em .8em;margin:.5em 0"
+
+
+def points_text(earned: float, points: float) -> str:
+    """Return a score as "2 of 3 points"."""
+    return f"{earned:g} of {points:g} point{'' if points == 1 else 's'}"
+
+
+def state(verdict: Verdict) -> str:
+    """Return in one word or two how far a task is."""
+    if verdict.problem:
+        return "not solved"
+    if verdict.score == verdict.points:
+        return "solved"
+    return "partly solved" if verdict.score else "wrong"
+
+
+def text(verdict: Verdict, notes: Iterable[str] = ()) -> str:
+    """Return the verdict as plain text."""
+    lines = [f"{verdict.task}: {points_text(verdict.score, verdict.points)} ({state(verdict)})"]
+    lines += [f"  {note}" for note in notes]
+    if verdict.problem:
+        return "\n".join([*lines, f"  {verdict.problem}"])
+    if verdict.mistake:
+        lines += [f"  Known mistake: {verdict.mistake.name}.", f"  {verdict.mistake.hint}"]
+    for part in verdict.parts:
+        lines.append(f"  {_part_line(part)}")
+        shown, more = _chosen(part, verdict)
+        for finding in shown:
+            lines += [f"    {finding.call}", f"      expected {finding.expected}", f"      came     {finding.came}"]
+            lines += [f"      {finding.advice}"] if finding.advice else []
+        lines += [f"    {more}"] if more else []
+    return "\n".join(lines)
+
+
+def _part_line(part: Part) -> str:
+    result = "right" if not part.findings else f"{len(part.findings)} of {part.calls} calls wrong"
+    mark = "✗" if part.findings else "✓"
+    return f"{mark} {part.name}: {points_text(part.earned, part.points)}, {result}"
+
+
+def _chosen(part: Part, verdict: Verdict) -> tuple[list[Finding], str]:
+    """Return the findings worth showing, no two with the same outcome, and a line about the others."""
+    different = {finding.came: finding for finding in reversed(part.findings)}
+    shown = list(reversed(different.values()))[: 1 if verdict.mistake else _SHOWN]
+    hidden = len(part.findings) - len(shown)
+    return shown, f"and {hidden} more call{'s' if hidden > 1 else ''}" if hidden else ""
+
+
+def html(verdict: Verdict, notes: Iterable[str] = (), printed: str = "") -> str:
+    """Return the verdict as HTML. Everything that came from a student's code is escaped."""
+    head = f"<strong>{escape(verdict.task)}: {points_text(verdict.score, verdict.points)}</strong> ({state(verdict)})"
+    body = [f"<p style='margin:.2em 0'>{head}</p>"]
+    body += [f"<p style='{_NOTE}'>{escape(note)}</p>" for note in notes]
+    if verdict.problem:
+        body.append(f"<p style='{_HINT}'>{escape(verdict.problem)}</p>")
+    if verdict.mistake:
+        name, hint = escape(verdict.mistake.name), escape(verdict.mistake.hint)
+        body.append(f"<p style='{_HINT}'><strong>Known mistake: {name}.</strong><br>{hint}</p>")
+    body += [_part_html(part, verdict) for part in verdict.parts]
+    if printed:
+        shown = f"<pre style='margin:.2em 0'>{escape(printed)}</pre>"
+        body.append(f"<details><summary>What your function printed</summary>{shown}</details>")
+    return f"<div class='effkit-verdict'>{''.join(body)}</div>"
+
+
+def _part_html(part: Part, verdict: Verdict) -> str:
+    line = f"<p style='margin:.2em 0'>{escape(_part_line(part))}</p>"
+    if not part.findings:
+        return line
+    shown, more = _chosen(part, verdict)
+    head = "".join(f"<th scope='col' style='{_CELL}'>{title}</th>" for title in ("Call", "Expected", "Your answer"))
+    rows = "".join(_finding_html(finding) for finding in shown)
+    more = f"<p style='margin:0 0 .6em 1.4em'>{more}</p>" if more else ""
+    return f"{line}<table style='{_TABLE}'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
+
+
+def _finding_html(finding: Finding) -> str:
+    came = escape(finding.came) + (f"<br><em>{escape(finding.advice)}</em>" if finding.advice else "")
+    cells = (f"<code>{escape(finding.call)}</code>", escape(finding.expected), came)
+    return f"<tr>{''.join(f'<td style={_CELL!r}>{cell}</td>' for cell in cells)}</tr>"
+
+
+def progress_text(rows: Iterable[tuple[str, float, float, str]]) -> str:
+    """Return a lab's tasks as a text table; a row is (task, earned, points, state)."""
+    rows = list(rows)
+    width = max(len(task) for task, *_ in rows)
+    lines = [f"{task:<{width}}  {earned:>3g} / {points:<3g} {how}" for task, earned, points, how in rows]
+    return "\n".join([*lines, f"{'total':<{width}}  {_total(rows)}"])
+
+
+def progress_html(rows: Iterable[tuple[str, float, float, str]]) -> str:
+    """Return a lab's tasks as an HTML table; a row is (task, earned, points, state)."""
+    rows = list(rows)
+    head = "".join(f"<th scope='col' style='{_CELL}'>{title}</th>" for title in ("Task", "Points", "State"))
+    body = "".join(
+        f"<tr><td style='{_CELL}'><code>{escape(task)}</code></td><td style='{_CELL}'>{earned:g} of {points:g}</td>"
+        f"<td style='{_CELL}'>{'✓ ' if how == 'solved' else ''}{escape(how)}</td></tr>"
+        for task, earned, points, how in rows
+    )
+    total = f"<tr><th scope='row' style='{_CELL}'>Total</th><td style='{_CELL}'><strong>{_total(rows)}</strong></td></tr>"
+    return f"<table style='{_TABLE}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{total}</tfoot></table>"
+
+
+def _total(rows: list[tuple[str, float, float, str]]) -> str:
+    return f"{sum(row[1] for row in rows):g} of {sum(row[2] for row in rows):g}"

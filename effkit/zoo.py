@@ -1,0 +1,48 @@
+"""Reference networks as short, readable torch definitions, without weights.
+
+Each can be built on ``torch.device("meta")``, where it takes no memory.
+"""
+
+from collections import OrderedDict
+
+from torch import nn
+
+
+def alexnet(num_classes: int = 1000, *, bias: bool = True) -> nn.Sequential:
+    """Return AlexNet as published in 2012, without its local response normalization, for inputs (n, 3, 224, 224).
+
+    Convolutions 2, 4 and 5 have two groups (the original ran on two GPUs). This is not torchvision's `alexnet`, which
+    has other widths and no groups. Without biases it has 60,954,656 parameters.
+
+    Source: A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet Classification with Deep Convolutional Neural
+    Networks", NeurIPS 2012. Padding 2 in the first layer makes 224-pixel inputs give the published 55 x 55 map.
+    """
+
+    def conv(c_in: int, c_out: int, kernel: int, *, stride: int = 1, padding: int, groups: int = 1) -> nn.Conv2d:
+        return nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=padding, groups=groups, bias=bias)
+
+    return nn.Sequential(
+        OrderedDict(
+            conv1=conv(3, 96, 11, stride=4, padding=2),  # (n, 96, 55, 55)
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(3, stride=2),  # (n, 96, 27, 27)
+            conv2=conv(96, 256, 5, padding=2, groups=2),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(3, stride=2),  # (n, 256, 13, 13)
+            conv3=conv(256, 384, 3, padding=1),
+            relu3=nn.ReLU(),
+            conv4=conv(384, 384, 3, padding=1, groups=2),
+            relu4=nn.ReLU(),
+            conv5=conv(384, 256, 3, padding=1, groups=2),
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(3, stride=2),  # (n, 256, 6, 6)
+            flatten=nn.Flatten(),  # (n, 9216)
+            drop6=nn.Dropout(),
+            fc6=nn.Linear(256 * 6 * 6, 4096, bias=bias),
+            relu6=nn.ReLU(),
+            drop7=nn.Dropout(),
+            fc7=nn.Linear(4096, 4096, bias=bias),
+            relu7=nn.ReLU(),
+            fc8=nn.Linear(4096, num_classes, bias=bias),  # (n, num_classes)
+        )
+    )
