@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from nbgrader.converters import Autograde, GenerateAssignment
-from nbgrader.preprocessors import Execute
+from nbgrader.preprocessors import Execute, OverwriteCells
 
-from effkit.course.preprocessors import ExecuteSubmission, Stamp, TrustedScore
+from effkit.course.preprocessors import ExecuteSubmission, RestoreCells, Stamp, TrustedScore
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  jupyter puts it there
 
@@ -23,14 +23,16 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # replace th
 c.ClearSolutions.text_stub = "*Replace this line with your answer.*"
 c.GenerateAssignment.preprocessors = [*GenerateAssignment.preprocessors.default_args[0], Stamp]
 
-# Execute the submission so that a dying kernel costs only its own cell, then judge the answers in this process.
-c.Autograde.autograde_preprocessors = [
-    replacement
-    for preprocessor in Autograde.autograde_preprocessors.default_args[0]
-    for replacement in ([ExecuteSubmission, TrustedScore] if preprocessor is Execute else [preprocessor])
-]
+# Put deleted and copied cells right, execute so that a dying kernel costs only its own cell, and judge the answers here.
+_own = {OverwriteCells: [RestoreCells], Execute: [ExecuteSubmission, TrustedScore]}
+for _chain in ("sanitize_preprocessors", "autograde_preprocessors"):
+    _stock = getattr(Autograde, _chain).default_args[0]
+    c.Autograde[_chain] = [own for stock in _stock for own in _own.get(stock, [stock])]
 c.OverwriteCells.add_missing_cells = True  # a deleted check cell is put back and graded
-c.ExecutePreprocessor.timeout = 60  # seconds for each cell; a check stops a call itself after 10 s of CPU time
+c.ExecutePreprocessor.timeout = 60  # seconds for each cell; a check stops a call itself after 5 s of CPU time
 c.ExecutePreprocessor.iopub_timeout = 20
 c.ExecuteSubmission.shutdown_kernel = "immediate"
-c.ExecuteSubmission.extra_arguments = ["--IPKernelApp.log_level=40"]  # kernels report errors only, not how they connect
+c.ExecuteSubmission.extra_arguments = [
+    "--IPKernelApp.log_level=40",  # kernels report errors only, not how they connect
+    "--IPKernelApp.exec_lines=import sys; exit = quit = sys.exit",  # exit() ends its cell and not the kernel
+]

@@ -10,9 +10,13 @@ Size: TypeAlias = int | Sequence[int]
 
 def integer(name: str, value: object, *, least: int) -> int:
     """Return `value` as an int, or raise ValueError if it is not an integer of at least `least`."""
-    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+    try:
+        # An int stays the object it is: effkit.formula passes ints that remember where they came from.
+        number = value if isinstance(value, int) else operator.index(value)  # type: ignore[call-overload]
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
         raise ValueError(f"{name} must be an integer, not {value!r}")
-    number = value if isinstance(value, int) else operator.index(value)  # type: ignore[arg-type]
     if number < least:
         raise ValueError(f"{name} must be at least {least}, not {number}")
     return number
@@ -25,7 +29,7 @@ def positive(name: str, value: object) -> int:
 
 def sizes(name: str, value: Size, *, dimensions: int = 2, least: int = 1) -> tuple[int, ...]:
     """Return one integer per dimension: an int is repeated `dimensions` times, a sequence is checked."""
-    if not isinstance(value, Sequence):
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         return (integer(name, value, least=least),) * dimensions
     if not value:
         raise ValueError(f"{name} must have at least one dimension, not {value!r}")

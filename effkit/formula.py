@@ -7,6 +7,7 @@ can never differ from what the function computes.
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,11 +131,11 @@ def _is_number(value: int, number: int) -> bool:
     return value == number and not isinstance(value, Quantity)
 
 
-def _combine(operator: str, left: int, right: int) -> int:
-    value = _VALUE[operator](int(left), int(right))
+def _combine(operation: str, left: int, right: int) -> int:
+    value = _VALUE[operation](int(left), int(right))
     if not isinstance(left, Quantity) and not isinstance(right, Quantity):
         return value
-    return Quantity(value, operator, _expression(left), _expression(right))
+    return Quantity(value, operation, _expression(left), _expression(right))
 
 
 def _expression(value: int) -> tuple[Any, ...]:
@@ -160,16 +161,18 @@ def _render(expression: tuple[Any, ...], *, latex: bool, numbers: bool, outer: i
         if symbol is None or numbers:
             return _number(value, latex)
         return _symbol_latex(symbol) if latex else symbol
-    operator, left, right = expression
-    binding = _BINDING[operator]
-    fraction = operator in ("/", "//", "ceil")
+    operation, left, right = expression
+    binding = _BINDING[operation]
+    fraction = operation in ("/", "//", "ceil")
     inside = 0 if fraction and latex else 2 if fraction else binding
-    text = (_LATEX if latex else _TEXT)[operator].format(
+    # The right side of a minus or of a written-out division must bind tighter than the left; a difference that is
+    # added gets its parentheses because a formula reads better so.
+    tighter = operation == "-" or (fraction and not latex) or (operation == "+" and right[0] == "-")
+    text = (_LATEX if latex else _TEXT)[operation].format(
         _render(left, latex=latex, numbers=numbers, outer=inside),
-        # The right side of a minus or of a written-out division must bind tighter than the left.
-        _render(right, latex=latex, numbers=numbers, outer=inside + (operator == "-" or (fraction and not latex))),
+        _render(right, latex=latex, numbers=numbers, outer=inside + tighter),
     )
-    parenthesised = binding < outer or (operator == "/" and not latex and outer >= 2)
+    parenthesised = binding < outer or (operation == "/" and not latex and outer >= 2)
     return f"({text})" if parenthesised else text
 
 
@@ -247,16 +250,23 @@ def _join(parts: Iterable[str]) -> str:
 
 
 def _tag(value: Any, symbol: Symbol) -> Any:
-    """Give an argument its symbols: a tuple gets one for each dimension (k_h, k_w), a list of tuples (k_1, s_1), ..."""
+    """Give the integers of an argument their symbols: a tuple gets one for each dimension (k_h, k_w), a list of tuples
+    one for each position and place (k_1, s_1). Whatever is no integer stays for the closed form to refuse."""
     if isinstance(symbol, tuple):
-        return [
-            tuple(Quantity(part, f"{name}_{i}", int(part)) for part, name in zip(row, symbol, strict=False))
-            for i, row in enumerate(value, 1)
-        ]
-    if isinstance(value, (tuple, list)):
-        suffixes = _DIMENSIONS.get(len(value), tuple(str(i + 1) for i in range(len(value))))
-        joined = ["_".join(filter(None, (symbol, suffix))) for suffix in suffixes]
-        return tuple(_tag(part, name) for part, name in zip(value, joined, strict=True))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Quantity(value, symbol, int(value))
-    return value
+        rows = value if isinstance(value, list | tuple) else []
+        return [_tag_row(row, symbol, str(i)) for i, row in enumerate(rows, 1)] or value
+    if isinstance(value, list | tuple):
+        names = _DIMENSIONS.get(len(value), tuple(str(i + 1) for i in range(len(value))))
+        return tuple(_tag(part, f"{symbol}_{name}" if name else symbol) for part, name in zip(value, names, strict=True))
+    if isinstance(value, bool):
+        return value
+    try:
+        return Quantity(operator.index(value), symbol, operator.index(value))
+    except TypeError:
+        return value
+
+
+def _tag_row(row: Any, symbols: tuple[str, ...], place: str) -> Any:
+    if not isinstance(row, list | tuple) or len(row) > len(symbols):
+        return row
+    return tuple(_tag(part, f"{symbol}_{place}") for part, symbol in zip(row, symbols, strict=False))

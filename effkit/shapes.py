@@ -17,11 +17,11 @@ def conv_output_size(size: int, kernel_size: int, stride: int = 1, padding: int 
 def conv_output_size(
     size: Sequence[int], kernel_size: Size, stride: Size = 1, padding: Size = 0, dilation: Size = 1
 ) -> tuple[int, ...]: ...
-@formula("h_out", "elements", size="h", kernel_size="k", stride="s", padding="p", dilation="d")
+@formula("n_out", "elements", size="n", kernel_size="k", stride="s", padding="p", dilation="d")
 def conv_output_size(
     size: Size, kernel_size: Size, stride: Size = 1, padding: Size = 0, dilation: Size = 1
 ) -> int | tuple[int, ...]:
-    """Return the output size of a convolution or pooling: floor((h + 2p - d(k - 1) - 1) / s) + 1.
+    """Return the output size of a convolution or pooling: floor((n + 2p - d(k - 1) - 1) / s) + 1.
 
     Sizes are in elements along one dimension. With `size` an int the result is an int; with `size` a tuple it is a
     tuple, and each other argument may be an int (the same in each dimension) or a tuple of the same length.
@@ -47,14 +47,14 @@ def conv_output_size(
 
 
 def _output_size(size: object, kernel_size: object, stride: object, padding: object, dilation: object) -> int:
-    h, k, s = positive("size", size), positive("kernel_size", kernel_size), positive("stride", stride)
+    n, k, s = positive("size", size), positive("kernel_size", kernel_size), positive("stride", stride)
     p, d = integer("padding", padding, least=0), positive("dilation", dilation)
-    span, padded = d * (k - 1) + 1, h + 2 * p
+    span, padded = d * (k - 1) + 1, n + 2 * p
     if span > padded:
         raise ValueError(
             f"kernel_size must fit the padded input: it spans {int(span)} elements and the padded size is {int(padded)}"
         )
-    return (h + 2 * p - d * (k - 1) - 1) // s + 1
+    return (n + 2 * p - d * (k - 1) - 1) // s + 1
 
 
 @overload
@@ -94,7 +94,7 @@ def _same_padding(kernel_size: object, dilation: object) -> int:
 
 @formula("r", "elements", layers=("k", "s", "d"))
 def receptive_field(layers: Iterable[Sequence[int]]) -> int:
-    """Return how many input elements (along one dimension) one output element depends on.
+    """Return the span of input elements (along one dimension) from the first to the last that one output element depends on.
 
     `layers` lists, from input to output, (kernel_size, stride) or (kernel_size, stride, dilation) of each convolution
     or pooling. The result is 1 + sum over layers of d(k - 1) times the product of the strides before that layer.
@@ -104,6 +104,8 @@ def receptive_field(layers: Iterable[Sequence[int]]) -> int:
     >>> receptive_field([(7, 2), (3, 2)])
     11
     """
+    if not isinstance(layers, Iterable):
+        raise ValueError(f"layers must list the layers, one tuple each, not {layers!r}")
     field, jump = 1, 1
     for i, layer in enumerate(layers):
         if not isinstance(layer, Sequence) or len(layer) not in (2, 3):

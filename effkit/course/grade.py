@@ -39,7 +39,8 @@ def grade(root: Path, lab: str, *, seed: int | None = None, say: Callable[[str],
 
     Raises CourseError if there is no such lab or no submission.
     """
-    warnings.filterwarnings("ignore", module="nbgrader.api")  # notes of its database layer that help nobody here
+    for module in ("nbgrader.api", "nbformat"):  # notes on the database and on cell ids that help nobody here
+        warnings.filterwarnings("ignore", module=module)
     students = _submitted_students(root, lab)
     seed = secrets.randbelow(2**31) if seed is None else seed
     api = nbgrader_api(root, ExecuteSubmission={"seed": seed})

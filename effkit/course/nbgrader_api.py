@@ -1,6 +1,7 @@
 """nbgrader, called from Python with the course's own configuration."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
+_ERROR = re.compile(r"\[ERROR\] |[\w.]+(Error|Exception|Missing\w*): ")
+_SAYS_NOTHING = re.compile(r"above (log|traceback)|Traceback|error processing assignment", re.IGNORECASE)
+
 
 class CourseError(Exception):
     """Something about the course or a submission that a person has to put right; the message says what to do."""
 
 
-class Nbgrader(NbGraderAPI):  # type: ignore[misc]
+class Nbgrader(NbGraderAPI):
     """nbgrader's own API for one course folder; a step that fails raises CourseError."""
 
     def run(self, doing: str, step: str, *args: Any, **kwargs: Any) -> None:
@@ -27,11 +31,9 @@ class Nbgrader(NbGraderAPI):  # type: ignore[misc]
 
 def _last_error(result: dict[str, Any]) -> str:
     """Return the line of nbgrader's log or traceback that says most about what went wrong."""
-    errors = [line for line in result.get("log", "").splitlines() if line.startswith("[ERROR]")]
-    sentences = [line.removeprefix("[ERROR]").strip() for line in errors]
-    trace = result.get("error", "").strip().splitlines()
-    generic = "please see the above log"
-    useful = [line for line in [*sentences, *trace[-1:]] if line and generic not in line.lower()]
+    lines = [*result.get("error", "").splitlines(), *result.get("log", "").splitlines()]
+    errors = [line.strip() for line in lines if _ERROR.match(line.strip())]
+    useful = [line.removeprefix("[ERROR] ") for line in errors if not _SAYS_NOTHING.search(line)]
     return useful[-1] if useful else "nbgrader gave no reason"
 
 

@@ -13,7 +13,7 @@ from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
-from nbgrader.preprocessors import Execute, NbGraderPreprocessor
+from nbgrader.preprocessors import Execute, NbGraderPreprocessor, OverwriteCells
 from nbgrader.utils import is_grade, is_solution
 from traitlets import Integer
 
@@ -35,6 +35,21 @@ class Stamp(NbGraderPreprocessor):
         """Stamp the notebook."""
         stamp(nb)
         return nb, resources
+
+
+class RestoreCells(OverwriteCells):
+    """nbgrader's OverwriteCells for notebooks in which a graded cell was copied.
+
+    nbgrader takes the grade_id from all copies but one and then refuses the rest of their metadata; here such a cell
+    becomes an ordinary one, which still runs.
+    """
+
+    def add_missing_grade_cells(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        """Drop what is left of the copies' metadata, then add the missing cells."""
+        for cell in nb.cells:
+            if "grade_id" not in cell.metadata.get("nbgrader", {"grade_id": None}):
+                del cell.metadata["nbgrader"]
+        return super().add_missing_grade_cells(nb, resources)
 
 
 class ExecuteSubmission(Execute):

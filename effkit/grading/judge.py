@@ -53,12 +53,13 @@ class Verdict:
             return _UNSOLVED if self.problem.startswith(_UNSOLVED) else self.problem
         if self.mistake:
             return f"{self.mistake.name}: {self.mistake.hint}"
-        lost = [part for part in self.parts if part.findings]
-        return "; ".join(
-            f"{part.name} (-{part.points}): {first.call} should be {first.expected}, came {first.came}"
-            for part in lost
-            for first in part.findings[:1]
-        )
+        return "; ".join(_loss(part) for part in self.parts if part.findings)
+
+
+def _loss(part: Part) -> str:
+    first = part.findings[0]
+    came = f"{first.came}. {first.advice}" if first.advice else first.came
+    return f"{part.name} (-{part.points}): {first.call} should be {first.expected}, came {came}"
 
 
 def judge(task: Task, answers: list[dict[str, Any]], seed: int) -> Verdict:

@@ -45,7 +45,7 @@ class Task:
     misconceptions: tuple[Misconception, ...] = ()
     build: Callable[..., tuple[Any, ...]] | None = None
     describe: Callable[..., str] | None = None
-    cpu_budget_s: float = 10.0
+    cpu_budget_s: float = 5.0
 
     @property
     def points(self) -> int:

@@ -315,9 +315,11 @@ check("count_params", count_params)
 # </details>
 
 # %%
+import torch
 from effkit import zoo
 
-alexnet = zoo.alexnet(bias=False)  # a torch.nn.Module with random weights
+with torch.device("meta"):  # shapes only: takes no memory
+    alexnet = zoo.alexnet(bias=False)
 print(f"{count_params(alexnet):,} by PyTorch, {total:,} by your table")
 
 # %% [markdown]

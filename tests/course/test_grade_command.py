@@ -1,0 +1,105 @@
+"""`effkit grade` and `make grade`: what it says when there is nothing to grade, and what it never overwrites."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.course.conftest import ROOT, read_grades, run
+from tests.course.submissions import load
+
+LAB = "lab2_parameters"
+
+
+def test_an_unknown_lab_is_answered_with_the_labs_there_are(course: Path) -> None:
+    result = run(course, "effkit", "grade", "lab2")
+    assert result.returncode == 2
+    assert "no lab 'lab2'" in result.stderr
+    assert LAB in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_no_submissions_says_where_to_put_them(course: Path) -> None:
+    result = run(course, "effkit", "grade", LAB)
+    assert result.returncode == 2
+    assert f"submitted/STUDENT/{LAB}/{LAB}.ipynb" in result.stderr
+    assert sorted(path.name for path in course.iterdir()) == ["nbgrader_config.py", "pyproject.toml", "solutions"]
+
+
+def test_outside_a_course_folder_it_says_so(tmp_path: Path) -> None:
+    result = run(tmp_path, "effkit", "grade", LAB)
+    assert result.returncode == 2
+    assert "is not a course folder" in result.stderr
+
+
+def test_help_names_the_commands() -> None:
+    assert "notebooks" in run(ROOT, "effkit", "--help").stdout
+    assert "--seed" in run(ROOT, "effkit", "grade", "--help").stdout
+
+
+def test_a_broken_resubmission_leaves_the_earlier_grade_and_the_other_students_alone(course: Path) -> None:
+    for name in ("full", "partly_done"):
+        load(LAB, name).put(course)
+    assert run(course, "effkit", "grade", LAB, "--seed", "11").returncode == 0
+    first = read_grades(course, LAB)
+    graded = course / "autograded" / "full" / LAB / f"{LAB}.ipynb"
+    kept, feedback = graded.read_bytes(), (course / "feedback" / "full" / LAB / f"{LAB}.html").read_bytes()
+
+    (course / "submitted" / "full" / LAB / f"{LAB}.ipynb").write_text("{ cut off")
+    result = run(course, "effkit", "grade", LAB, "--seed", "11")
+    second = read_grades(course, LAB)
+    assert result.returncode == 1
+    assert second["full"]["status"] == "not graded"
+    assert second["partly_done"] == first["partly_done"]
+    assert graded.read_bytes() == kept
+    assert (course / "feedback" / "full" / LAB / f"{LAB}.html").read_bytes() == feedback
+
+
+def test_a_submission_that_nbgrader_refuses_is_a_row_with_a_reason(course: Path) -> None:
+    """A check cell whose grade flag was removed makes nbgrader give up; all earlier and other results stay."""
+    load(LAB, "full").put(course)
+    assert run(course, "effkit", "grade", LAB).returncode == 0
+    graded = course / "autograded" / "full" / LAB / f"{LAB}.ipynb"
+    kept = graded.read_bytes()
+
+    shutil.rmtree(course / "submitted")
+    submission = load(LAB, "full")
+    cell = next(cell for cell in submission.notebook.cells if cell.id == "norm_params")
+    cell.metadata.nbgrader.update(grade=False, solution=False)
+    submission.put(course)
+    load(LAB, "blank").put(course)
+    result = run(course, "effkit", "grade", LAB)
+    rows = read_grades(course, LAB)
+    assert result.returncode == 1
+    assert rows["full"]["status"] == "not graded"
+    assert "Error: " in rows["full"]["reasons"]
+    assert rows["blank"]["status"] == "graded"
+    assert graded.read_bytes() == kept
+
+
+def test_the_same_seed_gives_the_same_cases(course: Path) -> None:
+    load(LAB, "learnt_by_heart").put(course)
+    scores = []
+    for seed in ("0", "0", "1"):
+        assert run(course, "effkit", "grade", LAB, "--seed", seed).returncode == 0
+        scores.append(read_grades(course, LAB)["learnt_by_heart"]["norm_params"])
+    assert scores == ["2", "2", "0"]  # seed 0 is what the student saw
+
+
+@pytest.mark.parametrize("student", ["=cmd()", "+1", "@here"])
+def test_a_folder_name_that_a_spreadsheet_would_run_is_quoted(course: Path, student: str) -> None:
+    (course / "submitted" / student / LAB).mkdir(parents=True)
+    assert run(course, "effkit", "grade", LAB).returncode == 1
+    assert f"'{student}" in read_grades(course, LAB)
+
+
+def test_make_grade_without_a_lab_says_how(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".installed").touch()  # nothing of the environment is needed for this answer
+    result = subprocess.run(["make", "grade"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "make grade LAB=lab2_parameters" in result.stdout
