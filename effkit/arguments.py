@@ -12,7 +12,7 @@ def integer(name: str, value: object, *, least: int) -> int:
     """Return `value` as an int, or raise ValueError if it is not an integer of at least `least`."""
     try:
         # An int stays the object it is: effkit.formula passes ints that remember where they came from.
-        number = value if isinstance(value, int) else operator.index(value)  # type: ignore[call-overload]
+        number = value if isinstance(value, int) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = None
     if number is None or isinstance(value, bool):

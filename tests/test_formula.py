@@ -189,7 +189,7 @@ def test_text_of_a_model_size_is_rounded_up():
 
 def test_text_of_an_output_size_is_rounded_down():
     assert str(explain(conv_output_size, 224, 11, 4, 2)) == (
-        "h_out = ⌊(h + 2 · p - d · (k - 1) - 1) / s⌋ + 1\n"
+        "n_out = ⌊(n + 2 · p - d · (k - 1) - 1) / s⌋ + 1\n"
         "      = ⌊(224 + 2 · 2 - 1 · (11 - 1) - 1) / 4⌋ + 1\n"
         "      = 55 elements"
     )
@@ -197,8 +197,8 @@ def test_text_of_an_output_size_is_rounded_down():
 
 def test_text_of_a_receptive_field_numbers_its_layers():
     assert str(explain(receptive_field, [(7, 2), (3, 2, 4), (5, 1)])) == (
-        "r = 1 + k_1 - 1 + d_2 · (k_2 - 1) · s_1 + (k_3 - 1) · s_1 · s_2\n"
-        "  = 1 + 7 - 1 + 4 · (3 - 1) · 2 + (5 - 1) · 2 · 2\n"
+        "r = 1 + (k_1 - 1) + d_2 · (k_2 - 1) · s_1 + (k_3 - 1) · s_1 · s_2\n"
+        "  = 1 + (7 - 1) + 4 · (3 - 1) · 2 + (5 - 1) · 2 · 2\n"
         "  = 39 elements"
     )
 

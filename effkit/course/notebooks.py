@@ -30,7 +30,7 @@ import sys
 
 if "google.colab" in sys.modules:  # on Colab: add effkit and leave Colab's own packages as they are
     %pip install -q --no-deps "effkit @ git+{repository}@v{version}"
-    print("This notebook is not saved yet: choose File > Save a copy in Drive.")"""
+    print("effkit is ready, no restart is needed. To keep your work, choose File > Save a copy in Drive.")"""
 _BEGIN = """\
 from effkit.grading import begin
 
@@ -78,8 +78,14 @@ def build_solution(course: Course, lab: str) -> str:
     notebook = jupytext.reads(text, fmt="py:percent")
     _stamp_first_cells(notebook, course, lab)
     for position, cell in enumerate(notebook.cells):
-        if own := cell.metadata.get("nbgrader"):
+        cell.metadata.pop("lines_to_next_cell", None)  # jupytext's own note
+        own = cell.metadata.get("nbgrader")
+        if own:
             cell.metadata["nbgrader"] = _complete(own, cell, source)
+        elif cell.cell_type == "markdown":
+            cell.metadata["editable"] = False  # a double click on a hint must not open its source
+        if own and own.get("grade") and cell.cell_type == "code":
+            cell.metadata["tags"] = ["raises-exception"]  # a check that cannot run does not stop "Run All"
         cell["id"] = own["grade_id"] if own else f"cell-{position:02d}"
     notebook.metadata = NotebookNode(
         kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},

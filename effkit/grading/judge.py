@@ -81,7 +81,7 @@ def _finding(task: Task, group: Group, case: Case, answer: dict[str, Any]) -> Fi
     expected = task.reference(*case)
     shown = _entries(expected, group)
     if "value" not in answer:
-        came, advice = _no_value(answer)
+        came, advice = _no_value(task, answer)
         return Finding(task.call_text(case), show(shown), came, advice)
     difference = compare(shown, _entries(answer["value"], group))
     return difference and Finding(task.call_text(case), *difference)
@@ -94,12 +94,16 @@ def _entries(value: Any, group: Group) -> Any:
     return {key: value[key] for key in group.entries if key in value}
 
 
-def _no_value(answer: dict[str, Any]) -> tuple[str, str]:
+def _no_value(task: Task, answer: dict[str, Any]) -> tuple[str, str]:
     """Say what came instead of a value, and what to do about it."""
     ((kind, content),) = answer.items()
     if kind == "raised":
         where = f" at {content['where']}" if content["where"] else ""
-        return f"{content['type']}: {content['message']}{where}", ""
+        signature = f"Keep the first line: def {task.name}({', '.join(task.arguments)}):"
+        misfit = (
+            content["type"] == "TypeError" and f"{task.name}() " in content["message"] and "argument" in content["message"]
+        )
+        return f"{content['type']}: {content['message']}{where}", signature if misfit else ""
     if kind == "overran":
         return f"no answer after {content:g} s of computing", "Does a loop in it never end?"
     if kind == "unreadable":
@@ -172,9 +176,9 @@ def _advice(expected: Any, came: Any) -> str:
 
 
 def show(value: Any) -> str:
-    """Return a value as text: thousands separated, a dict without its braces."""
+    """Return a value as text: thousands separated, a dict without its braces and with each key bound to its value."""
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {show(part)}" for key, part in value.items()) or "nothing"
+        return ", ".join(f"{key}:\u00a0{show(part)}" for key, part in value.items()) or "nothing"
     if isinstance(value, list | tuple):
         return f"[{', '.join(show(part) for part in value)}]"
     text = f"{value:,}" if type(value) in (int, float) else repr(value)

@@ -5,10 +5,10 @@ from html import escape
 
 from effkit.grading.judge import Finding, Part, Verdict
 
-_SHOWN = 3  # failing calls shown for each group; one is enough where the mistake is known
+_SHOWN = 3  # failing calls shown for each group; one is enough where the mistake is known or the advice says it
 
 _TABLE = "border-collapse:collapse;margin:.3em 0 .6em 1.4em;text-align:left"
-_CELL = "padding:.15em .8em .15em 0;text-align:left;vertical-align:top"
+_CELL = "padding:.15em .8em .15em 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
 _HINT = "border-left:4px solid #b35c00;padding:.3em .8em;margin:.5em 0"
 _NOTE = "border-left:4px solid #888;padding:.3em .8em;margin:.5em 0"
 
@@ -46,7 +46,7 @@ def text(verdict: Verdict, notes: Iterable[str] = ()) -> str:
 
 
 def _part_line(part: Part) -> str:
-    result = "right" if not part.findings else f"{len(part.findings)} of {part.calls} calls wrong"
+    result = "right" if not part.findings else f"{len(part.findings)} of {part.calls} calls without the right answer"
     mark = "✗" if part.findings else "✓"
     return f"{mark} {part.name}: {points_text(part.earned, part.points)}, {result}"
 
@@ -54,7 +54,8 @@ def _part_line(part: Part) -> str:
 def _chosen(part: Part, verdict: Verdict) -> tuple[list[Finding], str]:
     """Return the findings worth showing, no two with the same outcome, and a line about the others."""
     different = {finding.came: finding for finding in reversed(part.findings)}
-    shown = list(reversed(different.values()))[: 1 if verdict.mistake else _SHOWN]
+    understood = verdict.mistake or all(finding.advice for finding in different.values())
+    shown = list(reversed(different.values()))[: 1 if understood else _SHOWN]
     hidden = len(part.findings) - len(shown)
     return shown, f"and {hidden} more call{'s' if hidden > 1 else ''}" if hidden else ""
 

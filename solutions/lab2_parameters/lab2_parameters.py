@@ -7,7 +7,9 @@
 # At the end they count AlexNet layer by layer, then any PyTorch model, and tell how many bytes it takes.
 #
 # How it works: write the body of a function, run its cell, run the check below it. The check tells which mistake it sees, and
-# it is the check that grades: grading only draws other random sizes. Wherever a prompt says *bias*, it is an argument: `True` or `False`.
+# it is the check that grades: grading only draws other random sizes. Keep the first line of each function as it is. Wherever a
+# prompt says *bias*, it is an argument: `True` or `False`. Before you hand in, restart the kernel, run all cells and read the
+# progress table at the end; JupyterLab's Validate button then only repeats which checks are not at full points.
 
 # %% [markdown]
 # ## 1. Linear layers
@@ -234,22 +236,26 @@ check("attention_params", attention_params)
 # | fc7 | 4096 | 4096 | | | |
 # | fc8 | 4096 | `num_classes` | | | |
 #
+# Nets come in several widths: at `width` $= w$, every channel count in the table but the image's 3 is multiplied by $w$, and so are
+# the 4096 features. Width 1 is the original.
+#
 # Predict first: which single layer holds the most parameters? Write your guess down before you run anything.
 #
 # **Task `alexnet_table` (4 points).** Return a dict from layer name (`"conv1"` to `"fc8"`) to its number of parameters.
 
 # %% nbgrader={"grade_id": "alexnet_table-solution", "solution": true}
-def alexnet_table(num_classes, bias):
+def alexnet_table(num_classes, width, bias):
     ### BEGIN SOLUTION
+    w = width
     return {
-        "conv1": grouped_conv_params(3, 96, (11, 11), 1, bias),
-        "conv2": grouped_conv_params(96, 256, (5, 5), 2, bias),
-        "conv3": grouped_conv_params(256, 384, (3, 3), 1, bias),
-        "conv4": grouped_conv_params(384, 384, (3, 3), 2, bias),
-        "conv5": grouped_conv_params(384, 256, (3, 3), 2, bias),
-        "fc6": linear_params(256 * 6 * 6, 4096, bias),
-        "fc7": linear_params(4096, 4096, bias),
-        "fc8": linear_params(4096, num_classes, bias),
+        "conv1": grouped_conv_params(3, 96 * w, (11, 11), 1, bias),
+        "conv2": grouped_conv_params(96 * w, 256 * w, (5, 5), 2, bias),
+        "conv3": grouped_conv_params(256 * w, 384 * w, (3, 3), 1, bias),
+        "conv4": grouped_conv_params(384 * w, 384 * w, (3, 3), 2, bias),
+        "conv5": grouped_conv_params(384 * w, 256 * w, (3, 3), 2, bias),
+        "fc6": linear_params(256 * w * 6 * 6, 4096 * w, bias),
+        "fc7": linear_params(4096 * w, 4096 * w, bias),
+        "fc8": linear_params(4096 * w, num_classes, bias),
     }
     ### END SOLUTION
 
@@ -271,8 +277,8 @@ check("alexnet_table", alexnet_table)
 #
 # </details>
 
-# %%
-table = alexnet_table(num_classes=1000, bias=False)
+# %% tags=["raises-exception"]
+table = alexnet_table(num_classes=1000, width=1, bias=False)
 total = sum(table.values())
 for layer, params in table.items():
     print(f"{layer}  {params:>12,}  {params / total:6.1%}")
@@ -314,7 +320,7 @@ check("count_params", count_params)
 #
 # </details>
 
-# %%
+# %% tags=["raises-exception"]
 import torch
 from effkit import zoo
 
@@ -412,7 +418,7 @@ check("mixed_precision_bytes", mixed_precision_bytes)
 #
 # </details>
 
-# %%
+# %% tags=["raises-exception"]
 for bits in (32, 16, 8, 4):
     mb = model_size_bytes(total, bits) / 10**6
     print(f"AlexNet at {bits:>2} bits: {mb:6.1f} MB = {model_size_mib(total, bits):6.1f} MiB")
@@ -436,6 +442,8 @@ for bits in (32, 16, 8, 4):
 
 # %% [markdown]
 # ## Your progress
+#
+# The question in section 10 adds 2 points, which a person gives: 32 in all.
 
 # %%
 from effkit.grading import progress

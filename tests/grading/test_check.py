@@ -62,6 +62,13 @@ def lying_error(*arguments: Any) -> int:
     raise Unspeakable
 
 
+def two_arguments(in_features: int, out_features: int) -> int:
+    return in_features * out_features
+
+
+two_arguments.__qualname__ = "linear_params"
+
+
 def interrupted(*arguments: Any) -> int:
     raise KeyboardInterrupt
 
@@ -71,6 +78,7 @@ def interrupted(*arguments: Any) -> int:
     [
         (lambda i, o, b: 1 / 0, "ZeroDivisionError: division by zero"),
         (lambda i, o: i * o, "TypeError"),
+        (two_arguments, "Keep the first line: def linear_params(in_features, out_features, bias):"),
         (lambda i, o, b: sys.exit(3), "SystemExit: 3"),
         (lambda i, o, b: float("inf"), "inf, which is not a finite number"),
         (lambda i, o, b: float("nan"), "nan, which is not a finite number"),

@@ -114,7 +114,7 @@ def test_count_params_wrong_formulas_are_the_mistakes_they_claim() -> None:
 
 def test_alexnet_table_equals_the_network_layer_by_layer() -> None:
     for bias, total in ((False, 60_954_656), (True, 60_965_224)):
-        table = ALEXNET.reference(1000, bias)
+        table = ALEXNET.reference(1000, 1, bias)
         network = {
             name: sum(p.numel() for p in layer.parameters())
             for name, layer in zoo.alexnet(bias=bias).named_children()

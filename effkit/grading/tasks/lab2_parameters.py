@@ -320,7 +320,9 @@ ATTENTION = Task(
 
 # -- AlexNet ------------------------------------------------------------------------------------------------------------
 
-# (in_channels, out_channels, kernel_size, groups), and (in_features, out_features); None stands for num_classes.
+# (in_channels, out_channels, kernel_size, groups) of the convolutions at width 1. At another width every channel count but
+# the image's three is a multiple, and so are the 4096 features between the fully connected layers: random widths make the
+# table worth computing rather than copying.
 ALEXNET_CONVS = {
     "conv1": (3, 96, 11, 1),
     "conv2": (96, 256, 5, 2),
@@ -328,90 +330,90 @@ ALEXNET_CONVS = {
     "conv4": (384, 384, 3, 2),
     "conv5": (384, 256, 3, 2),
 }
-ALEXNET_LINEARS: dict[str, tuple[int, int | None]] = {
-    "fc6": (256 * 6 * 6, 4096),
-    "fc7": (4096, 4096),
-    "fc8": (4096, None),
-}
+ALEXNET_LINEARS = ("fc6", "fc7", "fc8")
 
 
-def _alexnet(num_classes: int, bias: bool) -> dict[str, int]:
-    convs = {name: counts.conv_params(i, o, k, groups=g, bias=bias) for name, (i, o, k, g) in ALEXNET_CONVS.items()}
-    linears = {name: counts.linear_params(i, o or num_classes, bias=bias) for name, (i, o) in ALEXNET_LINEARS.items()}
-    return convs | linears
+def _alexnet_table(
+    num_classes: int,
+    width: int,
+    bias: bool,
+    *,
+    grouped: bool = True,
+    shrunk: int = 1,
+    map_size: int = 36,
+    image_channels: int = 3,
+) -> dict[str, int]:
+    """Return the table, right by default; each option makes one mistake that a student makes."""
+    table = {}
+    for name, (c_in, c_out, kernel_size, groups) in ALEXNET_CONVS.items():
+        c_in, c_out = image_channels if name == "conv1" else c_in * width, c_out * width
+        groups = groups if grouped else 1
+        weights = counts.conv_params(c_in, c_out, kernel_size, groups=groups, bias=False)
+        table[name] = weights // (shrunk if groups > 1 else 1) + c_out * bias
+    features = [256 * width * map_size, 4096 * width, 4096 * width, num_classes]
+    for name, f_in, f_out in zip(ALEXNET_LINEARS, features[:-1], features[1:], strict=True):
+        table[name] = counts.linear_params(f_in, f_out, bias=bias)
+    return table
 
 
-def _alexnet_ungrouped(num_classes: int, bias: bool) -> dict[str, int]:
-    return _alexnet(num_classes, bias) | {
-        name: counts.conv_params(i, o, k, bias=bias) for name, (i, o, k, _) in ALEXNET_CONVS.items()
-    }
+def _alexnet(num_classes: int, width: int, bias: bool) -> dict[str, int]:
+    return _alexnet_table(num_classes, width, bias)
 
 
-def _alexnet_grouped_twice(num_classes: int, bias: bool) -> dict[str, int]:
-    return _alexnet(num_classes, bias) | {
-        name: (i // g) * (o // g) * k * k + o * bias for name, (i, o, k, g) in ALEXNET_CONVS.items()
-    }
+def _random_alexnet(bias: bool) -> Any:
+    def sample(r: Random) -> Case:
+        return r.randint(2, 2000), r.randint(2, 9), bias
 
-
-def _alexnet_unflattened(num_classes: int, bias: bool) -> dict[str, int]:
-    return _alexnet(num_classes, bias) | {"fc6": counts.linear_params(256, 4096, bias=bias)}
-
-
-def _alexnet_large_map(num_classes: int, bias: bool) -> dict[str, int]:
-    return _alexnet(num_classes, bias) | {"fc6": counts.linear_params(256 * 13 * 13, 4096, bias=bias)}
+    return sample
 
 
 ALEXNET = Task(
     "alexnet_table",
-    ("num_classes", "bias"),
+    ("num_classes", "width", "bias"),
     _alexnet,
     (
-        Group(
-            "convolutions",
-            2,
-            ((1000, False),),
-            lambda r: (r.randint(2, 2000), False),
-            1,
-            entries=tuple(ALEXNET_CONVS),
-        ),
-        Group(
-            "fully connected layers",
-            1,
-            ((1000, False),),
-            lambda r: (r.randint(2, 2000), False),
-            3,
-            entries=tuple(ALEXNET_LINEARS),
-        ),
-        Group("with biases", 1, ((1000, True),), lambda r: (r.randint(2, 2000), True), 2),
+        Group("convolutions", 2, ((1000, 1, False),), _random_alexnet(False), 2, entries=tuple(ALEXNET_CONVS)),
+        Group("fully connected layers", 1, ((1000, 1, False),), _random_alexnet(False), 2, entries=ALEXNET_LINEARS),
+        Group("with biases", 1, ((1000, 1, True),), _random_alexnet(True), 2),
     ),
     (
         Misconception(
             "groups ignored",
-            _alexnet_ungrouped,
+            lambda n, w, b: _alexnet_table(n, w, b, grouped=False),
             "conv2, conv4 and conv5 have two groups: each of their filters sees half of the input channels.",
         ),
         Misconception(
             "divided by groups twice",
-            _alexnet_grouped_twice,
+            lambda n, w, b: _alexnet_table(n, w, b, shrunk=2),
             "conv2, conv4 and conv5 have two groups of (in / 2) x (out / 2) channels: count both groups.",
         ),
         Misconception(
             "flattened map forgotten",
-            _alexnet_unflattened,
-            "fc6 sees every position of the last map: 256 x 6 x 6 inputs, not 256.",
+            lambda n, w, b: _alexnet_table(n, w, b, map_size=1),
+            "fc6 sees every position of the last map: 256 x 6 x 6 inputs at width 1, not 256.",
         ),
         Misconception(
             "last pooling forgotten",
-            _alexnet_large_map,
+            lambda n, w, b: _alexnet_table(n, w, b, map_size=13 * 13),
             "The last pooling layer makes the map 6 x 6 before it is flattened, not 13 x 13.",
         ),
         Misconception(
             "1000 classes fixed",
-            lambda n, b: _alexnet(1000, b),
+            lambda n, w, b: _alexnet(1000, w, b),
             "The last layer has num_classes outputs: use the argument.",
         ),
-        Misconception("biases forgotten", lambda n, b: _alexnet(n, False), "With bias=True each layer has a bias."),
-        Misconception("biases always added", lambda n, b: _alexnet(n, True), "With bias=False no layer has a bias."),
+        Misconception(
+            "width ignored",
+            lambda n, w, b: _alexnet(n, 1, b),
+            "At width 2 every layer is twice as wide: multiply the channel counts and the 4096 by width.",
+        ),
+        Misconception(
+            "image widened too",
+            lambda n, w, b: _alexnet_table(n, w, b, image_channels=3 * w),
+            "The network is widened, the image is not: it keeps its 3 channels.",
+        ),
+        Misconception("biases forgotten", lambda n, w, b: _alexnet(n, w, False), "With bias=True each layer has a bias."),
+        Misconception("biases always added", lambda n, w, b: _alexnet(n, w, True), "With bias=False no layer has a bias."),
     ),
 )
 
