@@ -1,8 +1,8 @@
 """Makes whole submissions of a lab from the small files in tests/data/submissions: a notebook built by edits.
 
 A file says what the student did: new sources for `cells`, then `copy`, `delete`, `metadata`, and `files` beside the
-notebook, starting from the solution or from the lab as handed out (`start`, with `solved` tasks filled in). It says what that
-deserves: `scores` for the cells that do not get full points (from the lab: not zero), words that `reasons` must hold.
+notebook, starting from the solution or from the lab as handed out (`start`, with `solved` tasks filled in). It says what
+that deserves: `scores` for the cells that do not get full points (from the lab: not zero), and words that `reasons` hold.
 """
 
 import tomllib
