@@ -82,8 +82,6 @@ def build_solution(course: Course, lab: str) -> str:
         own = cell.metadata.get("nbgrader")
         if own:
             cell.metadata["nbgrader"] = _complete(own, cell, source)
-        elif cell.cell_type == "markdown":
-            cell.metadata["editable"] = False  # a double click on a hint must not open its source
         if own and own.get("grade") and cell.cell_type == "code":
             cell.metadata["tags"] = ["raises-exception"]  # a check that cannot run does not stop "Run All"
         cell["id"] = own["grade_id"] if own else f"cell-{position:02d}"

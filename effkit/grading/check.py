@@ -1,6 +1,7 @@
 """What a lab notebook calls: `begin`, `check` after each task, `progress` at the end."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -54,6 +55,9 @@ def check(name: str, function: Callable[..., Any]) -> Shown:
     seed = run_seed()
     answers, printed = ask(task, function, seed)
     verdict = _last[name] = judge(task, answers, seed)
+    if os.environ.get("NBGRADER_VALIDATING") and verdict.score < verdict.points:
+        # The Validate button executes a copy of the notebook and shows only what a failing check writes to stderr.
+        print(report.text(verdict, version_notes()), file=sys.stderr)
     return _verdict_shown(verdict, printed, {MIME: bundle(task, seed, answers, effkit.__version__)})
 
 

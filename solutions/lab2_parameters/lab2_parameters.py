@@ -9,7 +9,7 @@
 # How it works: write the body of a function, run its cell, run the check below it. The check tells which mistake it sees, and
 # it is the check that grades: grading only draws other random sizes. Keep the first line of each function as it is. Wherever a
 # prompt says *bias*, it is an argument: `True` or `False`. Before you hand in, restart the kernel, run all cells and read the
-# progress table at the end; JupyterLab's Validate button then only repeats which checks are not at full points.
+# progress table at the end. JupyterLab's Validate button does the same in one step.
 
 # %% [markdown]
 # ## 1. Linear layers

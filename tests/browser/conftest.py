@@ -64,6 +64,14 @@ class Lab:
         self.page.wait_for_function(ended, arg=[cell_id, before])
         return self.panel.locator(".jp-Notebook .jp-Cell").nth(index).locator(".jp-OutputArea-output")
 
+    def run_all(self) -> Locator:
+        """Run all cells from the menu and return the output of the last one."""
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        ended = f"id => {{ {FIND} return cell.model.executionCount !== null && {KERNEL}.status === 'idle'; }}"
+        self.page.wait_for_function(ended, arg=list(self.cells)[-1])
+        return self.panel.locator(".jp-Notebook .jp-Cell").last.locator(".jp-OutputArea-output")
+
     def check(self, task: str, source: str = "") -> Locator:
         """Write the task's solution cell if there is a source, run it and its check; return what the check shows."""
         if source:

@@ -97,12 +97,18 @@ def test_hints_are_folded_until_clicked(lab):
     lab.picture("hint_open", hint)
 
 
-def test_validate_names_the_cells_that_fail(lab):
+def test_run_all_in_an_unfinished_lab_reaches_the_progress_table(lab):
+    table = lab.run_all()
+    expect(table.locator("tfoot")).to_contain_text("0 of 30")
+
+
+def test_validate_names_the_cells_that_fail_and_says_why(lab):
     dialog = lab.validate()
     tasks = [name for name in lab.cells if f"{name}-solution" in lab.cells]
     assert len(tasks) == 11
     for task in tasks:
         expect(dialog).to_contain_text(f'check("{task}", {task})')
+        expect(dialog).to_contain_text(f"Not solved yet. Write the body of {task} in the cell above")
     expect(dialog).not_to_contain_text("Success")
     lab.picture("validate_unsolved", dialog)
 

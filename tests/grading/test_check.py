@@ -44,6 +44,18 @@ def test_the_text_report_is_there_where_no_html_is() -> None:
     assert "Known mistake: bias forgotten." in str(shown)
 
 
+def test_the_validate_button_is_told_the_reason(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """nbgrader's Validate shows what a check that is not at full points writes to stderr, and sets this variable."""
+    monkeypatch.setenv("NBGRADER_VALIDATING", "1")
+    check("linear_params", right)
+    assert capsys.readouterr().err == ""
+    check("linear_params", lambda i, o, b: i * o)
+    assert "Known mistake: bias forgotten." in capsys.readouterr().err
+    monkeypatch.delenv("NBGRADER_VALIDATING")
+    check("linear_params", lambda i, o, b: i * o)
+    assert capsys.readouterr().err == ""
+
+
 def test_the_seed_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EFFKIT_SEED", "12345")
     assert check("linear_params", right)._repr_mimebundle_()[MIME]["seed"] == 12345
