@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from nbgrader.converters import Autograde, GenerateAssignment
-from nbgrader.preprocessors import Execute, OverwriteCells
+from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
+from nbgrader.preprocessors import Execute, GetGrades, OverwriteCells
 
-from effkit.course.preprocessors import ExecuteSubmission, RestoreCells, Stamp, TrustedScore
+from effkit.course.preprocessors import ExecuteSubmission, RestoreCells, Stamp, SummarizeFeedback, TrustedScore
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  jupyter puts it there
 
@@ -24,10 +24,15 @@ c.ClearSolutions.text_stub = "*Replace this line with your answer.*"
 c.GenerateAssignment.preprocessors = [*GenerateAssignment.preprocessors.default_args[0], Stamp]
 
 # Put deleted and copied cells right, execute so that a dying kernel costs only its own cell, and judge the answers here.
-_own = {OverwriteCells: [RestoreCells], Execute: [ExecuteSubmission, TrustedScore]}
-for _chain in ("sanitize_preprocessors", "autograde_preprocessors"):
-    _stock = getattr(Autograde, _chain).default_args[0]
-    c.Autograde[_chain] = [own for stock in _stock for own in _own.get(stock, [stock])]
+# Feedback begins with a table of every task and why points were lost.
+_own = {OverwriteCells: [RestoreCells], Execute: [ExecuteSubmission, TrustedScore], GetGrades: [SummarizeFeedback]}
+for _converter, _chain in (
+    (Autograde, "sanitize_preprocessors"),
+    (Autograde, "autograde_preprocessors"),
+    (GenerateFeedback, "preprocessors"),
+):
+    _stock = getattr(_converter, _chain).default_args[0]
+    c[_converter.__name__][_chain] = [own for stock in _stock for own in _own.get(stock, [stock])]
 c.OverwriteCells.add_missing_cells = True  # a deleted check cell is put back and graded
 c.ExecutePreprocessor.timeout = 60  # seconds for each cell; a check stops a call itself after 5 s of CPU time
 c.ExecutePreprocessor.iopub_timeout = 20

@@ -16,6 +16,7 @@ import nbformat
 from nbgrader.api import Gradebook, MissingEntry
 
 from effkit.course.nbgrader_api import CourseError, Nbgrader, nbgrader_api
+from effkit.course.preprocessors import lost_because
 from effkit.grading.tasks import tasks_of
 
 
@@ -140,13 +141,8 @@ def _graded_row(api: Nbgrader, root: Path, student: str, lab: str) -> Row:
 
 def _reasons(path: Path) -> str:
     """Return why points were lost, cell by cell, as the judge wrote it into the graded notebook."""
-    found = []
-    for cell in nbformat.read(path, as_version=4).cells:
-        for output in cell.get("outputs", []):
-            reason = output.get("metadata", {}).get("effkit", {}).get("reason")
-            if reason:
-                found.append(f"{cell.metadata.nbgrader.grade_id}: {reason}")
-    return " | ".join(found)
+    reasons = {cell.id: lost_because(cell) for cell in nbformat.read(path, as_version=4).cells}
+    return " | ".join(f"{cell}: {reason}" for cell, reason in reasons.items() if reason)
 
 
 def _write_csv(path: Path, lab: str, rows: list[Row], seed: int) -> None:

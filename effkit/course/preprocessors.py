@@ -12,8 +12,8 @@ from typing import Any
 from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
-from nbgrader.preprocessors import Execute, NbGraderPreprocessor, OverwriteCells
+from nbformat.v4 import new_markdown_cell, new_output
+from nbgrader.preprocessors import Execute, GetGrades, NbGraderPreprocessor, OverwriteCells
 from nbgrader.utils import is_grade, is_solution
 from traitlets import Integer
 
@@ -115,8 +115,8 @@ async def _is_alive(kernel_manager: Any) -> bool:
 
 def _lost_cell(problem: Exception) -> NotebookNode:
     timed_out = isinstance(problem, CellTimeoutError)
-    sentence = "This cell did not end in time." if timed_out else "This cell ended the Python process it ran in."
-    name = "CellTimeoutError" if timed_out else "DeadKernelError"
+    name = type(problem).__name__
+    sentence = "This cell did not end in time." if timed_out else "This cell ended the Python process that it ran in."
     return new_output("error", ename=name, evalue=sentence, traceback=[f"{name}: {sentence}"])
 
 
@@ -150,6 +150,32 @@ class TrustedScore(NbGraderPreprocessor):
         return cell, resources
 
 
+class SummarizeFeedback(GetGrades):
+    """nbgrader's GetGrades, and a table at the head of the feedback: every task, its points, and why points were lost."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        """Fetch the grades and put the summary first."""
+        self._rows: list[tuple[str, float, float, str]] = []
+        nb, resources = super().preprocess(nb, resources)
+        heading = "## Your result\n\n"
+        nb.cells.insert(0, new_markdown_cell(heading + report.summary_html(self._rows)))
+        return nb, resources
+
+    def _get_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
+        super()._get_score(cell, resources)
+        own = cell.metadata.nbgrader
+        grade = self.gradebook.find_grade(own["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
+        pending = grade.needs_manual_grade and grade.manual_score is None
+        reason = "A person still has to read this answer." if pending else lost_because(cell)
+        self._rows.append((own["grade_id"], own["score"], own["points"], reason))
+
+
+def lost_because(cell: NotebookNode) -> str:
+    """Return why a judged check cell lost points; empty if it lost none or is no check of a task."""
+    reasons = (output.get("metadata", {}).get("effkit", {}).get("reason", "") for output in cell.get("outputs", []))
+    return next(filter(None, reasons), "")
+
+
 def judge_outputs(task: Task, outputs: list[NotebookNode], seed: int) -> tuple[Verdict, dict[str, Any]]:
     """Return the verdict on a check cell's outputs, and the one bundle that it rests on for keeping.
 
@@ -173,4 +199,6 @@ def _why_not_one(task: Task, bundles: list[Any], outputs: list[NotebookNode]) ->
         return "The check gave no answers: was it run, and is `check` still effkit's own?"
     if error["ename"] == "NameError" and task.name in error["evalue"]:
         return f"{task.name} does not exist: did the cell that defines it run without an error?"
+    if error["ename"] in (DeadKernelError.__name__, CellTimeoutError.__name__):
+        return error["evalue"][:300]
     return f"The check could not run. {error['ename']}: {error['evalue'][:300]}"

@@ -9,6 +9,7 @@ _SHOWN = 3  # failing calls shown for each group; one is enough where the mistak
 
 _TABLE = "border-collapse:collapse;margin:.3em 0 .6em 1.4em;text-align:left"
 _CELL = "padding:.15em .8em .15em 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
+_NAME = "padding:.15em .8em .15em 0;text-align:left;vertical-align:top;white-space:nowrap"
 _HINT = "border-left:4px solid #b35c00;padding:.3em .8em;margin:.5em 0"
 _NOTE = "border-left:4px solid #888;padding:.3em .8em;margin:.5em 0"
 
@@ -104,14 +105,32 @@ def progress_text(rows: Iterable[tuple[str, float, float, str]]) -> str:
 
 def progress_html(rows: Iterable[tuple[str, float, float, str]]) -> str:
     """Return a lab's tasks as an HTML table; a row is (task, earned, points, state)."""
-    rows = list(rows)
-    head = "".join(f"<th scope='col' style='{_CELL}'>{title}</th>" for title in ("Task", "Points", "State"))
+    named = [(f"<code>{escape(task)}</code>", earned, points, _ticked(how)) for task, earned, points, how in rows]
+    return _points_table(named, "State")
+
+
+def summary_html(rows: Iterable[tuple[str, float, float, str]]) -> str:
+    """Return a graded lab as an HTML table whose tasks link to their cells; a row is (task, earned, points, reason)."""
+    linked = [
+        (f"<a href='#{escape(task)}'><code>{escape(task)}</code></a>", earned, points, escape(reason) or "✓")
+        for task, earned, points, reason in rows
+    ]
+    return _points_table(linked, "Why")
+
+
+def _ticked(state: str) -> str:
+    return f"✓ {state}" if state == "solved" else escape(state)
+
+
+def _points_table(rows: list[tuple[str, float, float, str]], last_column: str) -> str:
+    """Return a table of (HTML name, earned, points, HTML text) with the total."""
+    head = "".join(f"<th scope='col' style='{_CELL}'>{title}</th>" for title in ("Task", "Points", last_column))
     body = "".join(
-        f"<tr><td style='{_CELL}'><code>{escape(task)}</code></td><td style='{_CELL}'>{earned:g} of {points:g}</td>"
-        f"<td style='{_CELL}'>{'✓ ' if how == 'solved' else ''}{escape(how)}</td></tr>"
-        for task, earned, points, how in rows
+        f"<tr><td style='{_NAME}'>{name}</td><td style='{_NAME}'>{earned:g} of {points:g}</td>"
+        f"<td style='{_CELL}'>{text}</td></tr>"
+        for name, earned, points, text in rows
     )
-    total = f"<tr><th scope='row' style='{_CELL}'>Total</th><td style='{_CELL}'><strong>{_total(rows)}</strong></td></tr>"
+    total = f"<tr><th scope='row' style='{_CELL}'>Total</th><td style='{_NAME}'><strong>{_total(rows)}</strong></td></tr>"
     return f"<table style='{_TABLE}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{total}</tfoot></table>"
 
 

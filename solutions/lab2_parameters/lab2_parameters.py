@@ -281,7 +281,7 @@ check("alexnet_table", alexnet_table)
 table = alexnet_table(num_classes=1000, width=1, bias=False)
 total = sum(table.values())
 for layer, params in table.items():
-    print(f"{layer}  {params:>12,}  {params / total:6.1%}")
+    print(f"{layer:<5}  {params:>12,}  {params / total:6.1%}")
 print(f"total  {total:>12,}")
 
 # %% [markdown]

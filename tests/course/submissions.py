@@ -62,7 +62,7 @@ def load(lab: str, name: str) -> Submission:
     sources |= {cell: source.strip("\n") for cell, source in edits.get("cells", {}).items()}
     notebook = edit(released(lab), sources, edits.get("delete", []), edits.get("metadata", {}))
     cells = {cell.id: cell for cell in notebook.cells}
-    notebook.cells += [deepcopy(cells[cell]) for cell in edits.get("copy", [])]
+    notebook.cells += [NotebookNode(deepcopy(cells[cell]), id=f"{cell}-copy") for cell in edits.get("copy", [])]
     scores = {task.name: 0 if from_lab else task.points for task in tasks_of(lab)} | edits.get("scores", {})
     return Submission(name, lab, notebook, edits.get("files", {}), scores, edits.get("reasons", {}))
 

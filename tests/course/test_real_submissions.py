@@ -119,6 +119,8 @@ def graded_notebook(graded: Graded, name: str) -> nbformat.NotebookNode:
 
 def test_feedback_says_what_was_wrong_and_runs_no_markup_of_the_student(graded: Graded) -> None:
     page = feedback(graded, "units_confused")
+    assert "<td" in page.split("Your result")[1].split("Lab 2:")[0]  # the table of all tasks comes first
+    assert "A person still has to read this answer." in page
     assert "Known mistake: MB for MiB." in page
     assert "1 MiB is 2**20" in page
     assert re.search(r"model_size_bytes: 0 of 2 points", page)

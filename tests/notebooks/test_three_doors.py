@@ -156,6 +156,7 @@ shell.run_cell(sys.stdin.read()).raise_error()
 def test_elsewhere_the_first_cell_does_nothing(tmp_path: Path) -> None:
     cell = cells_of(STUDENT_LABS[0], "code")[0]
     environment = os.environ | {"IPYTHONDIR": str(tmp_path)}
+    environment.pop("VIRTUAL_ENV", None)  # IPython warns of one that is not its own
     run = subprocess.run(
         [sys.executable, "-c", RUN_CELL], input=cell.source, env=environment, capture_output=True, text=True, check=False
     )
