@@ -50,7 +50,13 @@ def grade(root: Path, lab: str, *, seed: int | None = None, say: Callable[[str],
     rows = []
     for number, student in enumerate(students, 1):
         start = time.perf_counter()
-        rows.append(row := _grade_one(api, root, student, lab))
+        try:
+            row = _grade_one(api, root, student, lab)
+        except Exception as problem:  # noqa: BLE001  one submission must never stop the others
+            row = Row(
+                student, "not graded", reasons=f"grading failed ({type(problem).__name__}: {problem}); please report this"
+            )
+        rows.append(row)
         result = row.status if row.score is None else f"{row.score:g} of {row.max_score:g}, {row.status}"
         say(f"[{number}/{len(students)}] {student}: {result} ({time.perf_counter() - start:.0f} s)")
     path = root / "grades" / f"{lab}.csv"
@@ -141,7 +147,8 @@ def _graded_row(api: Nbgrader, root: Path, student: str, lab: str) -> Row:
 
 def _reasons(path: Path) -> str:
     """Return why points were lost, cell by cell, as the judge wrote it into the graded notebook."""
-    reasons = {cell.id: lost_because(cell) for cell in nbformat.read(path, as_version=4).cells}
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if "grade_id" in cell.metadata.get("nbgrader", {})]
+    reasons = {cell.metadata.nbgrader.grade_id: lost_because(cell) for cell in cells}
     return " | ".join(f"{cell}: {reason}" for cell, reason in reasons.items() if reason)
 
 

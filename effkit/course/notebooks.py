@@ -167,11 +167,11 @@ def stale(course: Course, built: dict[Path, str]) -> list[Path]:
 
 
 def _text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.exists() else None
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
 
 
 def _holds_work(path: Path) -> bool:
-    """Whether a file holds what neither a build nor git could give back."""
+    """Whether a file holds what neither a build nor git's latest commit could give back."""
     if not path.exists():
         return False
     try:
@@ -179,16 +179,18 @@ def _holds_work(path: Path) -> bool:
             return False
     except Exception:  # noqa: BLE001  not a notebook at all: somebody's file
         pass
-    git = ["git", "-C", str(path.parent), "diff", "--quiet", "HEAD", "--", path.name]
-    tracked = ["git", "-C", str(path.parent), "ls-files", "--error-unmatch", path.name]
-    return any(_fails(command) for command in (tracked, git))
+    here = ["git", "-C", str(path.parent)]
+    committed = _output([*here, "rev-parse", "--verify", f"HEAD:./{path.name}"])
+    return not committed or committed != _output([*here, "hash-object", path.name])
 
 
-def _fails(command: list[str]) -> bool:
+def _output(command: list[str]) -> str:
+    """Return what a command prints; empty if it fails or does not exist on this machine."""
     try:
-        return subprocess.run(command, capture_output=True, check=False).returncode != 0
-    except FileNotFoundError:  # no git on this machine
-        return True
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _free_backup(path: Path) -> Path:
