@@ -35,7 +35,7 @@ def measure(
     clock: Callable[[], float] = time.perf_counter_ns,
     sync: Call | None = None,
 ) -> Timing:
-    """Time `fn`: a function of no arguments, with the same input in each call, and in ``torch.no_grad()`` where that is meant.
+    """Time `fn`, a function of no arguments: the same input in each call, in ``torch.no_grad()`` where that is meant.
 
     Warm-up: at least `warmup` calls and at least `warmup_s` seconds, all discarded. Then samples, each a block of calls long
     beside the clock's step, until there are ten, `min_time_s` has passed and IQR / median is below 0.1; or until
