@@ -2,8 +2,8 @@
 
 Blocks of calls and the limits of the noise warnings come from `torch.utils.benchmark`. Its `Timer` itself is not used: its
 statement is a string, it needs torch, it sets one thread where not told otherwise, it has no cold cache, no percentiles and
-no warm-up by time, and its clock and its wait for the device are a single argument. The two agree on a matrix product:
-``python -m benchmarks.timer_agreement``.
+no warm-up by time, and its clock and its wait for the device are a single argument. The two agree on a matrix product
+where their blocks have the same number of calls: ``python -m benchmarks.timer_agreement``.
 """
 
 import gc
