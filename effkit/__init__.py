@@ -12,16 +12,19 @@ from effkit.shapes import conv_output_size, receptive_field, same_padding
 
 __version__ = "0.1.0"
 
-__all__ = ["conv_output_size", "counts", "explain", "receptive_field", "same_padding", "zoo"]
+__all__ = ["conv_output_size", "counts", "explain", "measure", "receptive_field", "same_padding", "timing", "zoo"]
 
-_LAZY_MODULES = ("zoo",)
+_LAZY_MODULES = ("timing", "zoo")
+_LAZY_FUNCTIONS = {"measure": "timing"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY_MODULES:
         return importlib.import_module(f"effkit.{name}")
+    if name in _LAZY_FUNCTIONS:
+        return getattr(importlib.import_module(f"effkit.{_LAZY_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'effkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY_MODULES])
+    return sorted([*globals(), *_LAZY_MODULES, *_LAZY_FUNCTIONS])
