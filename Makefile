@@ -1,6 +1,7 @@
 # Every target builds .venv by itself when it is missing or out of date. Windows: see README.md for the same commands without make.
 PYTHON ?= python3
 VENV := .venv
+BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # nbgrader runs some of its tools as commands, so the environment's own programs must be found first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -18,29 +19,29 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "effkit needs Python 3.11 to 3.13, and $(PYTHON) is another: run make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
 lab: $(STAMP)  ## open JupyterLab on the course (LAB_ARGS=--no-browser and the like)
-	jupyter lab $(JUPYTER_AS_ROOT) $(LAB_ARGS)
+	$(BIN)/jupyter lab $(JUPYTER_AS_ROOT) $(LAB_ARGS)
 
 test: lint  ## run every test that needs no browser (TEST_ARGS='-k judge' and the like)
-	python -m pytest -m 'not browser' $(TEST_ARGS)
+	$(BIN)/python -m pytest -m 'not browser' $(TEST_ARGS)
 
 test-browser: $(STAMP)  ## run the tests that drive JupyterLab in Chromium
-	python -m pytest -m browser tests/browser $(TEST_ARGS)
+	$(BIN)/python -m pytest -m browser tests/browser $(TEST_ARGS)
 
 lint: $(STAMP)  ## check style and types
-	ruff check .
-	ruff format --check .
-	mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 notebooks: $(STAMP)  ## generate solutions/ and labs/ notebooks from their sources (FORCE=1 replaces uncommitted work, keeping a .bak)
-	effkit notebooks $(if $(FORCE),--force)
+	$(BIN)/effkit notebooks $(if $(FORCE),--force)
 
 grade: $(STAMP)  ## grade submitted/STUDENT/LAB/LAB.ipynb for everyone: make grade LAB=lab2_parameters
 	@test -n '$(LAB)' || { echo 'Which lab? For example: make grade LAB=lab2_parameters'; exit 2; }
-	effkit grade '$(LAB)' $(if $(SEED),--seed '$(SEED)')
+	$(BIN)/effkit grade '$(LAB)' $(if $(SEED),--seed '$(SEED)')
 
 clean:  ## remove the environment and caches; never touches submissions, grades or notebooks
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
-from nbgrader.preprocessors import Execute, GetGrades, OverwriteCells
+from nbgrader.preprocessors import DeduplicateIds, Execute, GetGrades
 
-from effkit.course.preprocessors import ExecuteSubmission, RestoreCells, Stamp, SummarizeFeedback, TrustedScore
+from effkit.course.preprocessors import ExecuteSubmission, Stamp, SummarizeFeedback, TrustedScore
+from effkit.course.restore import RestoreCells
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  jupyter puts it there
 
@@ -23,9 +24,9 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # replace th
 c.ClearSolutions.text_stub = "*Replace this line with your answer.*"
 c.GenerateAssignment.preprocessors = [*GenerateAssignment.preprocessors.default_args[0], Stamp]
 
-# Put deleted and copied cells right, execute so that a dying kernel costs only its own cell, and judge the answers here.
-# Feedback begins with a table of every task and why points were lost.
-_own = {OverwriteCells: [RestoreCells], Execute: [ExecuteSubmission, TrustedScore], GetGrades: [SummarizeFeedback]}
+# Put changed, deleted and copied cells right; execute so that a dying kernel costs only its own cell; judge the answers in
+# this process; begin the feedback with a table of every task and why points were lost.
+_own = {DeduplicateIds: [RestoreCells], Execute: [ExecuteSubmission, TrustedScore], GetGrades: [SummarizeFeedback]}
 for _converter, _chain in (
     (Autograde, "sanitize_preprocessors"),
     (Autograde, "autograde_preprocessors"),
@@ -33,7 +34,6 @@ for _converter, _chain in (
 ):
     _stock = getattr(_converter, _chain).default_args[0]
     c[_converter.__name__][_chain] = [own for stock in _stock for own in _own.get(stock, [stock])]
-c.OverwriteCells.add_missing_cells = True  # a deleted check cell is put back and graded
 c.ExecutePreprocessor.timeout = 60  # seconds for each cell; a check stops a call itself after 5 s of CPU time
 c.ExecutePreprocessor.iopub_timeout = 20
 c.ExecuteSubmission.shutdown_kernel = "immediate"

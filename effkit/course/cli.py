@@ -1,6 +1,7 @@
 """The `effkit` command."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     notebooks.add_argument("--force", action="store_true", help="replace notebooks with uncommitted work, keeping a .bak")
     grading = commands.add_parser("grade", help="grade every submission of a lab in submitted/")
     grading.add_argument("lab", help="the lab's name, for example lab2_parameters")
-    grading.add_argument("--seed", type=int, help="the seed of the random cases (default: a new one each run)")
+    grading.add_argument(
+        "--seed", type=_seed, metavar="N", help="the seed of the random cases (default: a new one each run)"
+    )
     options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a student's file may have any name
     try:
         from effkit.course.nbgrader_api import CourseError
     except ModuleNotFoundError as missing:
@@ -29,7 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _notebooks(options) if options.command == "notebooks" else _grade(options)
     except CourseError as problem:
         print(f"effkit: {problem}", file=sys.stderr)
-        return 2
+    except KeyboardInterrupt:
+        print("effkit: interrupted; what was graded so far is in the gradebook, and running again is safe", file=sys.stderr)
+        return 130
+    except OSError as problem:
+        print(f"effkit: cannot use {problem.filename}: {problem.strerror}", file=sys.stderr)
+    return 2
+
+
+def _seed(argument: str) -> int:
+    """Return a seed that also the kernel can read from its environment."""
+    if not argument.isdecimal() or int(argument) >= 2**31:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to {2**31 - 1}, not {argument!r}")
+    return int(argument)
 
 
 def _notebooks(options: argparse.Namespace) -> int:
@@ -50,14 +68,14 @@ def _notebooks(options: argparse.Namespace) -> int:
 
 
 def _grade(options: argparse.Namespace) -> int:
-    from effkit.course.grade import grade
+    from effkit.course.grade import grade, misplaced, quieten
 
+    quieten()
     rows = grade(options.course, options.lab, seed=options.seed)
-    left_out = [row for row in rows if row.status == "not graded"]
+    left_out = [row for row in rows if row.status in ("not graded", "no feedback")]
     for row in left_out:
-        print(f"NOT GRADED {row.student}: {row.reasons}", file=sys.stderr)
-    return 1 if left_out else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        print(f"{row.status.upper()} {row.student}: {row.reasons}", file=sys.stderr)
+    lost = misplaced(options.course)
+    for path in lost:
+        print(f"LEFT OUT {path}: it is not at submitted/STUDENT/LAB/LAB.ipynb", file=sys.stderr)
+    return 1 if left_out or lost else 0

@@ -25,6 +25,8 @@ class Nbgrader(NbGraderAPI):
     def run(self, doing: str, step: str, *args: Any, **kwargs: Any) -> None:
         """Run one step of the API, for example ``run("grading ann", "autograde", "lab1", "ann")``."""
         result = getattr(self, step)(*args, **kwargs)
+        if "KeyboardInterrupt" in result.get("error", ""):  # nbgrader catches that too
+            raise KeyboardInterrupt
         if not result["success"]:
             raise CourseError(f"{doing} failed: {_last_error(result)}")
 

@@ -5,8 +5,6 @@ Cell headers carry nbgrader's metadata, with only what differs from the defaults
 gives the same bytes.
 """
 
-import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -22,6 +20,7 @@ from nbformat import NotebookNode
 
 import effkit
 from effkit.course.nbgrader_api import CourseError, nbgrader_api
+from effkit.course.stamp import is_as_built, stamp
 from effkit.grading.tasks import find
 
 _HEADER = re.compile(r"# %%( \[markdown\])?( \w+=(\{.*\}|\[.*\]|\"[^\"]*\"))*")
@@ -76,6 +75,8 @@ def build_solution(course: Course, lab: str) -> str:
         if line.startswith("# %%") and not _HEADER.fullmatch(line):
             raise CourseError(f"{source}:{number}: not a cell header, and no other line may begin with '# %%': {line}")
     notebook = jupytext.reads(text, fmt="py:percent")
+    if not notebook.cells or not notebook.cells[0].source.startswith("# "):
+        raise CourseError(f"{source}: the first cell must be markdown with the title, '# ...'")
     _stamp_first_cells(notebook, course, lab)
     for position, cell in enumerate(notebook.cells):
         cell.metadata.pop("lines_to_next_cell", None)  # jupytext's own note
@@ -157,7 +158,7 @@ def write(course: Course, built: dict[Path, str], *, force: bool = False) -> lis
         if path in at_risk:
             target.rename(_free_backup(target))
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(built[path], encoding="utf-8")
+        target.write_text(built[path], encoding="utf-8", newline="\n")
     return changed
 
 
@@ -167,7 +168,7 @@ def stale(course: Course, built: dict[Path, str]) -> list[Path]:
 
 
 def _text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
 def _holds_work(path: Path) -> bool:
@@ -196,19 +197,3 @@ def _output(command: list[str]) -> str:
 def _free_backup(path: Path) -> Path:
     candidates = [path.with_name(path.name + ".bak")] + [path.with_name(f"{path.name}.bak{i}") for i in range(2, 1000)]
     return next(candidate for candidate in candidates if not candidate.exists())
-
-
-def stamp(notebook: NotebookNode) -> None:
-    """Write into a notebook's metadata which effkit built it and the digest of its cells."""
-    notebook.metadata["effkit"] = {"version": effkit.__version__, "digest": _digest(notebook)}
-
-
-def is_as_built(notebook: NotebookNode) -> bool:
-    """Whether the cells of a notebook are those that a build wrote; outputs do not matter."""
-    recorded = notebook.metadata.get("effkit", {}).get("digest")
-    return bool(recorded == _digest(notebook))
-
-
-def _digest(notebook: NotebookNode) -> str:
-    cells = json.dumps([[cell.cell_type, cell.source] for cell in notebook.cells])
-    return hashlib.sha256(cells.encode()).hexdigest()[:16]

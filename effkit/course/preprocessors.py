@@ -13,19 +13,17 @@ from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
-from nbgrader.preprocessors import Execute, GetGrades, NbGraderPreprocessor, OverwriteCells
+from nbgrader.preprocessors import Execute, GetGrades, NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
 from traitlets import Integer
 
-from effkit.course.notebooks import stamp
+from effkit.course.stamp import stamp
 from effkit.grading import report
 from effkit.grading.answers import MIME, UnreadableAnswers, read_bundle
 from effkit.grading.check import SEED_VARIABLE
 from effkit.grading.judge import Verdict, judge
 from effkit.grading.task import Task
 from effkit.grading.tasks import find
-
-_seed_of_this_run = secrets.randbelow(2**31)
 
 
 class Stamp(NbGraderPreprocessor):
@@ -37,21 +35,6 @@ class Stamp(NbGraderPreprocessor):
         return nb, resources
 
 
-class RestoreCells(OverwriteCells):
-    """nbgrader's OverwriteCells for notebooks in which a graded cell was copied.
-
-    nbgrader takes the grade_id from all copies but one and then refuses the rest of their metadata; here such a cell
-    becomes an ordinary one, which still runs.
-    """
-
-    def add_missing_grade_cells(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
-        """Drop what is left of the copies' metadata, then add the missing cells."""
-        for cell in nb.cells:
-            if "grade_id" not in cell.metadata.get("nbgrader", {"grade_id": None}):
-                del cell.metadata["nbgrader"]
-        return super().add_missing_grade_cells(nb, resources)
-
-
 class ExecuteSubmission(Execute):
     """Executes a submission with the run's seed; a kernel that dies or hangs costs only the cell that did it.
 
@@ -59,23 +42,22 @@ class ExecuteSubmission(Execute):
     the lost cells and not the checks), and execution goes on.
     """
 
-    seed = Integer(help="The seed of the random cases in this run; chosen at random if not set.").tag(config=True)
+    seed = Integer(
+        None, allow_none=True, help="The seed of the random cases; chosen at random for each notebook if not set."
+    ).tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any], km: Any = None) -> tuple[NotebookNode, dict[str, Any]]:
         """Execute the notebook. The seed reaches the kernel by its environment and the judge by `resources`."""
-        seed = self.seed if self.trait_has_value("seed") else _seed_of_this_run
-        resources["effkit_seed"] = seed
-        nb.metadata["effkit"] = {**nb.metadata.get("effkit", {}), "seed": seed}
+        self._run_seed = 1 + secrets.randbelow(2**31 - 1) if self.seed is None else self.seed  # 0 is what students see
+        resources["effkit_seed"] = self._run_seed
+        nb.metadata["effkit"] = {"seed": self._run_seed}
         self.interrupt_on_timeout = False  # a cell that ignores the interrupt would hold up all that follow
         self._lost: set[int] = set()
-        before = os.environ.get(SEED_VARIABLE)
-        os.environ[SEED_VARIABLE] = str(seed)
-        try:
-            return super().preprocess(nb, resources, km)
-        finally:
-            os.environ.pop(SEED_VARIABLE)
-            if before is not None:
-                os.environ[SEED_VARIABLE] = before
+        return super().preprocess(nb, resources, km)
+
+    def start_new_kernel(self, **kwargs: Any) -> None:
+        """Start a kernel that finds the run's seed in its environment."""
+        super().start_new_kernel(env={**os.environ, SEED_VARIABLE: str(self._run_seed)}, **kwargs)
 
     def preprocess_cell(
         self, cell: NotebookNode, resources: dict[str, Any], index: int
@@ -127,6 +109,11 @@ class TrustedScore(NbGraderPreprocessor):
     replaced by one result with the score (text), the report (HTML) and the answers (JSON).
     """
 
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        """Judge every check cell of the notebook."""
+        self._errors = {grade_id: error for cell in nb.cells if (grade_id := _grade_id(cell)) and (error := _error(cell))}
+        return super().preprocess(nb, resources)
+
     def preprocess_cell(
         self, cell: NotebookNode, resources: dict[str, Any], cell_index: int
     ) -> tuple[NotebookNode, dict[str, Any]]:
@@ -136,13 +123,15 @@ class TrustedScore(NbGraderPreprocessor):
         task = find(cell.metadata.nbgrader["grade_id"])
         if task is None:  # a cell of the instructor's own, graded as nbgrader does
             return cell, resources
-        verdict, data = judge_outputs(task, cell.outputs, resources["effkit_seed"])
-        # nbgrader's points decide, so that an instructor may weigh a task differently; they are equal otherwise.
-        score = verdict.score * cell.metadata.nbgrader["points"] / task.points
+        stopped = self._errors.get(f"{task.name}-solution", "")
+        verdict, data = judge_outputs(task, cell, resources["effkit_seed"], stopped)
+        # A lab may have been released when the task had other points: the lab's count, and none may exceed them.
+        points = cell.metadata.nbgrader["points"]
+        score = verdict.score if points == task.points else min(points, verdict.score * points / task.points)
         cell.outputs = [
             new_output(
                 "execute_result",
-                data={"text/plain": f"{score:g}", "text/html": report.html(verdict), **data},
+                data={"text/plain": str(score), "text/html": report.html(verdict), **data},
                 metadata={"effkit": {"reason": verdict.reason}},
                 execution_count=cell.execution_count,
             )
@@ -165,40 +154,66 @@ class SummarizeFeedback(GetGrades):
         super()._get_score(cell, resources)
         own = cell.metadata.nbgrader
         grade = self.gradebook.find_grade(own["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
-        pending = grade.needs_manual_grade and grade.manual_score is None
-        reason = "A person still has to read this answer." if pending else lost_because(cell)
-        self._rows.append((own["grade_id"], own["score"], own["points"], reason))
+        self._rows.append((own["grade_id"], own["score"], own["points"], lost_because(grade, cell)))
 
 
-def lost_because(cell: NotebookNode) -> str:
-    """Return why a judged check cell lost points; empty if it lost none or is no check of a task."""
+def lost_because(grade: Any, cell: NotebookNode) -> str:
+    """Return why a graded cell is not at full points; empty if it is. `grade` is the gradebook's record of the cell."""
+    if grade.score == grade.max_score:
+        return ""
+    if grade.manual_score is not None:
+        return "Graded by a person."
+    if grade.needs_manual_grade:
+        return "A person still has to read this answer."
+    if is_solution(cell):
+        return "There is no answer."
     reasons = (output.get("metadata", {}).get("effkit", {}).get("reason", "") for output in cell.get("outputs", []))
     return next(filter(None, reasons), "")
 
 
-def judge_outputs(task: Task, outputs: list[NotebookNode], seed: int) -> tuple[Verdict, dict[str, Any]]:
+def judge_outputs(task: Task, cell: NotebookNode, seed: int, stopped: str = "") -> tuple[Verdict, dict[str, Any]]:
     """Return the verdict on a check cell's outputs, and the one bundle that it rests on for keeping.
 
-    A cell with no bundle, more than one, or one that is not of this task and run, scores zero with the reason.
+    A cell with no bundle, more than one, or one that is not of this task and run, scores zero with the reason. `stopped`
+    is the error of the cell that should have defined the function, if it had one.
     """
-    # Through JSON text and back: plain dicts and lists only, whatever the notebook was read into.
-    bundles = [json.loads(json.dumps(output["data"][MIME])) for output in outputs if MIME in output.get("data", {})]
+    bundles = [output["data"][MIME] for output in cell.outputs if MIME in output.get("data", {})]
     try:
         if len(bundles) != 1:
-            raise UnreadableAnswers(_why_not_one(task, bundles, outputs))
-        return judge(task, read_bundle(bundles[0], task, seed), seed), {MIME: bundles[0]}
+            raise UnreadableAnswers(_why_not_one(task, bundles, cell, stopped))
+        data = _plain_json(bundles[0])
+        return judge(task, read_bundle(data, task, seed), seed), {MIME: data}
     except UnreadableAnswers as problem:
         return Verdict(task.name, task.points, problem=str(problem)), {}
 
 
-def _why_not_one(task: Task, bundles: list[Any], outputs: list[NotebookNode]) -> str:
+def _plain_json(data: Any) -> Any:
+    """Return plain dicts and lists only, whatever the notebook was read into."""
+    try:
+        return json.loads(json.dumps(data))
+    except (RecursionError, ValueError, TypeError) as problem:
+        raise UnreadableAnswers("The answers are not in the form that effkit writes.") from problem
+
+
+def _why_not_one(task: Task, bundles: list[Any], cell: NotebookNode, stopped: str) -> str:
     if bundles:
         return f"The check wrote {len(bundles)} sets of answers where one is expected, so none was counted."
-    error = next((output for output in outputs if output["output_type"] == "error"), None)
-    if error is None:
+    error = _error(cell)
+    if not error:
         return "The check gave no answers: was it run, and is `check` still effkit's own?"
-    if error["ename"] == "NameError" and task.name in error["evalue"]:
-        return f"{task.name} does not exist: did the cell that defines it run without an error?"
-    if error["ename"] in (DeadKernelError.__name__, CellTimeoutError.__name__):
-        return error["evalue"][:300]
-    return f"The check could not run. {error['ename']}: {error['evalue'][:300]}"
+    if error.startswith("NameError") and task.name in error:
+        why = f"the cell that defines it stopped. {stopped}" if stopped else "did you run the cell that defines it?"
+        return f"{task.name} does not exist: {why}"
+    if error.startswith((DeadKernelError.__name__, CellTimeoutError.__name__)):
+        return error.partition(": ")[2]
+    return f"The check could not run. {error}"
+
+
+def _grade_id(cell: NotebookNode) -> str:
+    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+
+
+def _error(cell: NotebookNode) -> str:
+    """Return the first error among a cell's outputs as one line, or an empty string."""
+    errors = (output for output in cell.get("outputs", []) if output["output_type"] == "error")
+    return next((f"{error['ename']}: {error['evalue']}"[:300] for error in errors), "")

@@ -2,7 +2,7 @@
 
 An answer is a dict with one key:
 ``{"value": ...}`` what the function returned, as plain JSON;
-``{"raised": {"type", "message", "where"}}`` the exception it raised;
+``{"raised": {"type", "message", "where", "function"}}`` the exception it raised, the line, and the function of that line;
 ``{"overran": seconds}`` the CPU time after which it was stopped;
 ``{"unreadable": text}`` why what it returned is not plain data;
 ``{"skipped": reason}`` why it was not called.
@@ -16,6 +16,7 @@ from effkit.grading.task import Task
 
 MIME = "application/vnd.effkit.answers+json"
 FORMAT = 1
+RAISED = ("type", "message", "where", "function")
 _MAX_CHARACTERS = 10_000  # of one answer, as JSON
 _MAX_DEPTH = 6
 
@@ -55,18 +56,23 @@ def _read_answer(answer: Any) -> dict[str, Any]:
         problem = why_unreadable(content)
         return {"unreadable": problem} if problem else answer
     if kind == "raised" and type(content) is dict:
-        return {"raised": {key: _short(content.get(key, ""), quote=False) for key in ("type", "message", "where")}}
-    if kind == "overran" and type(content) in (int, float) and math.isfinite(content):
+        return {"raised": {key: _short(content.get(key, ""), quote=False) for key in RAISED}}
+    if kind == "overran" and type(content) is float and math.isfinite(content):
         return answer
     if kind in ("unreadable", "skipped") and type(content) is str:
         return {kind: _short(content, quote=False)}
     raise UnreadableAnswers("An answer is not in the form that effkit writes.")
 
 
+def one_line(value: str) -> str:
+    """Return a text that can be written to a file: what is not valid Unicode is escaped, and it is one line."""
+    return " ".join(value.encode("utf-8", "backslashreplace").decode().split())
+
+
 def _short(value: Any, *, quote: bool = True, limit: int = 300) -> str:
-    text = value if type(value) is str else type(value).__name__
-    text = text if len(text) <= limit else text[:limit] + "…"
-    return repr(text) if quote else text
+    line = one_line(value[: 2 * limit]) if type(value) is str else type(value).__name__
+    line = line if len(line) <= limit else line[:limit] + "…"
+    return repr(line) if quote else line
 
 
 def plain(value: Any) -> Any:
@@ -96,7 +102,7 @@ def why_unreadable(value: Any, depth: int = 0) -> str | None:
         return "data nested too deeply"
     if type(value) is float and not math.isfinite(value):
         return f"{value}, which is not a finite number"
-    if type(value) is int and value.bit_length() > 1024:
+    if type(value) is int and value.bit_length() > 1000:
         return "an integer of more than 300 digits"
     if type(value) is list or type(value) is dict:
         if len(value) > _MAX_CHARACTERS:
@@ -107,6 +113,8 @@ def why_unreadable(value: Any, depth: int = 0) -> str | None:
         problem = next(filter(None, (why_unreadable(part, depth + 1) for part in parts)), None)
         if problem or depth:
             return problem
+    elif type(value) is str and not value.isascii() and value.encode("utf-8", "replace").decode() != value:
+        return "text that is not valid Unicode"
     elif type(value) not in (int, float, bool, str, type(None)):
         name = type(value).__name__
         return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name} object, which is not a plain number"

@@ -1,6 +1,5 @@
 """Calls a student's function on the cases of a task and records what it does. Never raises."""
 
-import linecache
 import signal
 import threading
 import traceback
@@ -10,7 +9,7 @@ from io import StringIO
 from types import FrameType
 from typing import Any
 
-from effkit.grading.answers import plain, why_unreadable
+from effkit.grading.answers import one_line, plain, why_unreadable
 from effkit.grading.guard import implement_yourself
 from effkit.grading.task import Case, Task
 
@@ -26,7 +25,7 @@ def ask(task: Task, function: Callable[..., Any], seed: int) -> tuple[list[dict[
 
     After a call that overran or was interrupted, the rest are not made.
     """
-    printed = _Tail()
+    printed = _Head()
     answers: list[dict[str, Any]] = []
     for _, case in task.cases(seed):
         if answers and (stopped := _why_stopped(answers[-1])):
@@ -55,25 +54,27 @@ def _answer(task: Task, function: Callable[..., Any], case: Case) -> dict[str, A
     except _OutOfTime:
         return {"overran": task.cpu_budget_s}
     except BaseException as error:  # noqa: BLE001  whatever the student's code does, the check reports it
-        return {"raised": {"type": type(error).__name__, "message": _message(error), "where": _where(error)}}
+        where, of = _where(error)
+        raised = {"type": type(error).__name__, "message": _message(error), "where": where, "function": of}
+        return {"raised": {key: one_line(value)[:300] for key, value in raised.items()}}
 
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)[:300]
+        return str(error)
     except BaseException:  # noqa: BLE001  an exception of the student's own, whose __str__ fails
         return ""
 
 
-def _where(error: BaseException) -> str:
-    """Return the last line of the student's own code that the exception passed through."""
+def _where(error: BaseException) -> tuple[str, str]:
+    """Return the last line of the student's own code that the exception passed through, and its function."""
     own = [f for f in traceback.extract_tb(error.__traceback__) if "/effkit/" not in f.filename.replace("\\", "/")]
     in_cell = [f for f in own if "ipykernel" in f.filename or f.filename.startswith("<")] or own
     if not in_cell:
-        return ""
+        return "", ""
     frame = in_cell[-1]
-    line = (frame.line or linecache.getline(frame.filename, frame.lineno or 0)).strip()
-    return f"line {frame.lineno}: {line}"[:200] if line else f"line {frame.lineno}"
+    line = (frame.line or "").strip()
+    return (f"line {frame.lineno}: {line}" if line else f"line {frame.lineno}"), frame.name
 
 
 @contextmanager
@@ -87,23 +88,27 @@ def _cpu_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
+    running = True
+
     def stop(signum: int, frame: FrameType | None) -> None:
-        raise _OutOfTime
+        if running:
+            raise _OutOfTime
 
     before = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
     try:
         yield
     finally:
+        running = False  # first of all: an alarm that comes now must not prevent the rest
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
 
 
-class _Tail(StringIO):
+class _Head(StringIO):
     """Keeps the first characters written to it and drops the rest."""
 
-    def write(self, text: str) -> int:
+    def write(self, written: str) -> int:
         room = _MAX_PRINTED - self.tell()
         if room > 0:
-            super().write(text[:room])
-        return len(text)
+            super().write(written[:room].encode("utf-8", "backslashreplace").decode())
+        return len(written)

@@ -44,7 +44,7 @@ def check(name: str, function: Callable[..., Any]) -> Shown:
     Never raises. As the last line of a cell it displays one output that holds the score (text), the findings (HTML) and
     the answers (JSON) that grading judges again. `print(check(...))` gives the findings as text.
     """
-    task = find(name)
+    task = find(name) if isinstance(name, str) else None
     if task is None:
         close = get_close_matches(str(name), [t.name for lab in LABS for t in tasks_of(lab)], n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -50,7 +50,7 @@ class Verdict:
     def reason(self) -> str:
         """Return in one line why points were lost; empty when none were."""
         if self.problem:
-            return _UNSOLVED if self.problem.startswith(_UNSOLVED) else self.problem
+            return self.problem
         if self.mistake:
             return f"{self.mistake.name}: {self.mistake.hint}"
         return "; ".join(_loss(part) for part in self.parts if part.findings)
@@ -66,8 +66,7 @@ def judge(task: Task, answers: list[dict[str, Any]], seed: int) -> Verdict:
     """Score the answers to ``task.cases(seed)``, one answer for each case and in that order (see `answers`)."""
     cases = task.cases(seed)
     if all(answer.get("raised", {}).get("type") == "NotImplementedError" for answer in answers):
-        problem = f"{_UNSOLVED} Write the body of {task.name} in the cell above, run it, then run this check again."
-        return Verdict(task.name, task.points, problem=problem)
+        return Verdict(task.name, task.points, problem=_unsolved(task, answers[0]["raised"]["function"]))
     parts = []
     for group in task.groups:
         own = [(case, answer) for (g, case), answer in zip(cases, answers, strict=True) if g is group]
@@ -77,6 +76,13 @@ def judge(task: Task, answers: list[dict[str, Any]], seed: int) -> Verdict:
     return Verdict(task.name, task.points, tuple(parts), mistake)
 
 
+def _unsolved(task: Task, function: str) -> str:
+    """Say what is to be done about a stub: the task's own, or one of a function that it calls."""
+    if function and function != task.name:
+        return f"{_UNSOLVED} {task.name} calls {function}, which is still to be written: solve that task first."
+    return f"{_UNSOLVED} Write the body of {task.name} in the cell above, run it, then run this check again."
+
+
 def _finding(task: Task, group: Group, case: Case, answer: dict[str, Any]) -> Finding | None:
     expected = task.reference(*case)
     shown = _entries(expected, group)
@@ -84,7 +90,7 @@ def _finding(task: Task, group: Group, case: Case, answer: dict[str, Any]) -> Fi
         came, advice = _no_value(task, answer)
         return Finding(task.call_text(case), show(shown), came, advice)
     difference = compare(shown, _entries(answer["value"], group))
-    return difference and Finding(task.call_text(case), *difference)
+    return Finding(task.call_text(case), *difference) if difference else None
 
 
 def _entries(value: Any, group: Group) -> Any:

@@ -112,7 +112,12 @@ def progress_html(rows: Iterable[tuple[str, float, float, str]]) -> str:
 def summary_html(rows: Iterable[tuple[str, float, float, str]]) -> str:
     """Return a graded lab as an HTML table whose tasks link to their cells; a row is (task, earned, points, reason)."""
     linked = [
-        (f"<a href='#{escape(task)}'><code>{escape(task)}</code></a>", earned, points, escape(reason) or "✓")
+        (
+            f"<a href='#{escape(task)}'><code>{escape(task)}</code></a>",
+            earned,
+            points,
+            "✓" if earned == points else escape(reason),
+        )
         for task, earned, points, reason in rows
     ]
     return _points_table(linked, "Why")

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Lab 2: How many parameters, how many bytes?
 #
-# About 75 minutes. Difficulty: ★★☆. You need: how a linear layer and a convolution compute their output.
+# About 75 minutes. Difficulty: ★★☆. You need: how a linear layer, a convolution and attention compute
+# their output, and what a PyTorch module is.
 #
 # You will write small functions that count the parameters of each kind of layer, from sizes alone, before any model exists.
 # At the end they count AlexNet layer by layer, then any PyTorch model, and tell how many bytes it takes.
@@ -9,7 +10,7 @@
 # How it works: write the body of a function, run its cell, run the check below it. The check tells which mistake it sees, and
 # it is the check that grades: grading only draws other random sizes. Keep the first line of each function as it is. Wherever a
 # prompt says *bias*, it is an argument: `True` or `False`. Before you hand in, restart the kernel, run all cells and read the
-# progress table at the end. JupyterLab's Validate button does the same in one step.
+# progress table at the end. (JupyterLab's Validate button runs all checks in a fresh kernel and lists what is missing.)
 
 # %% [markdown]
 # ## 1. Linear layers
@@ -182,7 +183,8 @@ check("norm_params", norm_params)
 # ## 6. Attention
 #
 # Attention projects its input of size $d$ (`embed_dim`) to queries, keys and values, and projects the joined heads back to $d$.
-# There are $h$ query heads of size $d / h$, and $h_\text{kv}$ key heads and value heads of that same size.
+# There are $h$ query heads of size $d / h$ ($h$ divides $d$), and $h_\text{kv}$ key heads and value heads of that same size.
+# With $h_\text{kv} = h$ this is multi-head attention; with fewer it is called grouped-query attention.
 #
 # **Task `attention_params` (3 points).** Return the parameters of the four projections for `num_heads` $= h$ and `num_kv_heads`
 # $= h_\text{kv}$; with `bias=True` each projection has one.
@@ -213,12 +215,6 @@ check("attention_params", attention_params)
 # The query heads together have $h \cdot d / h = d$ outputs, the key heads $h_\text{kv} \cdot d / h$.
 #
 # </details>
-#
-# <details><summary>Hint 3</summary>
-#
-# Query and output: `linear_params(d, d, bias)`. Key and value: `linear_params(d, d // h * h_kv, bias)`.
-#
-# </details>
 
 # %% [markdown]
 # ## 7. AlexNet, layer by layer
@@ -237,9 +233,9 @@ check("attention_params", attention_params)
 # | fc8 | 4096 | `num_classes` | | | |
 #
 # Nets come in several widths: at `width` $= w$, every channel count in the table but the image's 3 is multiplied by $w$, and so are
-# the 4096 features. Width 1 is the original.
+# the 4096 features; the number of classes is not. Width 1 is the original. With `bias=True` all eight layers have a bias.
 #
-# Predict first: which single layer holds the most parameters? Write your guess down before you run anything.
+# Predict first: which single layer holds the most parameters, and what share of all of them? Decide before you run anything.
 #
 # **Task `alexnet_table` (4 points).** Return a dict from layer name (`"conv1"` to `"fc8"`) to its number of parameters.
 
@@ -292,7 +288,8 @@ print(f"total  {total:>12,}")
 # ## 8. Any model
 #
 # PyTorch knows every parameter of a module. Two layers may *share* one tensor (a language model often ties its output layer to its embedding),
-# and a shared tensor is stored once.
+# and a shared tensor is stored once. A *frozen* parameter is one that training leaves as it is; a *buffer* is a tensor that is saved
+# with the model but never trained, such as the running mean of batch normalization.
 #
 # **Task `count_params` (4 points).** Return the number of parameters of any `torch.nn.Module`, frozen ones too, buffers not, and each tensor once.
 
@@ -310,7 +307,7 @@ check("count_params", count_params)
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# `model.parameters()` goes through all submodules. `numel()` is the number of elements of a tensor.
+# A module can list the parameters of all its submodules, each tensor once. A tensor knows its number of elements: `numel()`.
 #
 # </details>
 #
@@ -360,7 +357,7 @@ check("model_size_bytes", model_size_bytes)
 # </details>
 
 # %% [markdown]
-# Tools disagree by 5 % about the same file, because some print MB ($10^6$ bytes) and others MiB ($2^{20}$ bytes).
+# Tools disagree by about 5 % on the same file, because some print MB ($10^6$ bytes) and others MiB ($2^{20}$ bytes).
 #
 # **Task `model_size_mib` (2 points).** Return the size in MiB, unrounded, as a float.
 

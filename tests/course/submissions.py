@@ -63,6 +63,13 @@ def load(lab: str, name: str) -> Submission:
     notebook = edit(released(lab), sources, edits.get("delete", []), edits.get("metadata", {}))
     cells = {cell.id: cell for cell in notebook.cells}
     notebook.cells += [NotebookNode(deepcopy(cells[cell]), id=f"{cell}-copy") for cell in edits.get("copy", [])]
+    if edits.get("blank_copies"):
+        blank = {cell.id: cell.source for cell in released(lab).cells}
+        for cell in edits["copy"]:
+            next(c for c in notebook.cells if c.id == f"{cell}-copy").source = blank[cell]
+    if edits.get("without_nbgrader"):
+        for cell in notebook.cells:
+            cell.metadata.pop("nbgrader", None)
     if edits.get("without_ids"):
         notebook.nbformat_minor = 0
         notebook.metadata.colab = {"provenance": []}

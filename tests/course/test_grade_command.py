@@ -1,5 +1,6 @@
 """`effkit grade` and `make grade`: what it says when there is nothing to grade, and what it never overwrites."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -56,26 +57,63 @@ def test_a_broken_resubmission_leaves_the_earlier_grade_and_the_other_students_a
     assert (course / "feedback" / "full" / LAB / f"{LAB}.html").read_bytes() == feedback
 
 
-def test_a_submission_that_nbgrader_refuses_is_a_row_with_a_reason(course: Path) -> None:
-    """A check cell whose grade flag was removed makes nbgrader give up; all earlier and other results stay."""
+def test_a_submission_that_nbgrader_refuses_keeps_its_earlier_grade(course: Path) -> None:
+    """A timestamp that is no date makes nbgrader give up; all earlier and other results stay, also in the CSV."""
     load(LAB, "full").put(course)
     assert run(course, "effkit", "grade", LAB).returncode == 0
     graded = course / "autograded" / "full" / LAB / f"{LAB}.ipynb"
     kept = graded.read_bytes()
 
-    shutil.rmtree(course / "submitted")
-    submission = load(LAB, "full")
-    cell = next(cell for cell in submission.notebook.cells if cell.id == "norm_params")
-    cell.metadata.nbgrader.update(grade=False, solution=False)
-    submission.put(course)
+    (course / "submitted" / "full" / LAB / "timestamp.txt").write_text("yesterday evening")
     load(LAB, "blank").put(course)
     result = run(course, "effkit", "grade", LAB)
     rows = read_grades(course, LAB)
     assert result.returncode == 1
-    assert rows["full"]["status"] == "not graded"
-    assert "Error: " in rows["full"]["reasons"]
+    assert (rows["full"]["status"], rows["full"]["score"]) == ("not graded", "30")
+    assert "autograding failed" in rows["full"]["reasons"]
+    assert "The scores are from an earlier run." in rows["full"]["reasons"]
     assert rows["blank"]["status"] == "graded"
     assert graded.read_bytes() == kept
+
+
+@pytest.mark.parametrize("name", ["a*", "[x]", " lead"])
+def test_a_folder_name_that_nbgrader_would_misread_is_refused_with_advice(course: Path, name: str) -> None:
+    load(LAB, "full").put(course)
+    (course / "submitted" / "full").rename(course / "submitted" / name)
+    assert run(course, "effkit", "grade", LAB).returncode == 1
+    (row,) = read_grades(course, LAB).values()
+    assert row["status"] == "not graded"
+    assert "rename the folder" in row["reasons"]
+
+
+def test_notebooks_in_the_wrong_place_are_named(course: Path) -> None:
+    load(LAB, "blank").put(course)
+    (course / "submitted" / "bob.ipynb").write_text("{}")
+    (course / "submitted" / "eve" / "Lab2").mkdir(parents=True)
+    (course / "submitted" / "eve" / "Lab2" / "lab.ipynb").write_text("{}")
+    result = run(course, "effkit", "grade", LAB)
+    assert result.returncode == 1
+    for name in ("submitted/bob.ipynb", "submitted/eve/Lab2/lab.ipynb"):
+        assert f"LEFT OUT {name}" in result.stderr
+
+
+def test_a_name_that_is_no_text_harms_nobody(course: Path) -> None:
+    """A file name in another encoding, as from a Windows archive."""
+    folder = course / "submitted" / "ben" / LAB
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(b"L\xf6sung.ipynb")).write_text("{}")
+    load(LAB, "blank").put(course)
+    assert run(course, "effkit", "grade", LAB).returncode == 1
+    rows = read_grades(course, LAB)
+    assert (rows["ben"]["status"], rows["blank"]["status"]) == ("not graded", "graded")
+    assert r"L\udcf6sung.ipynb" in rows["ben"]["reasons"]
+
+
+@pytest.mark.parametrize("seed", ["-5", "abc", "1.5", str(2**31)])
+def test_a_seed_that_the_kernel_could_not_read_is_refused(course: Path, seed: str) -> None:
+    result = run(course, "effkit", "grade", LAB, f"--seed={seed}")
+    assert result.returncode == 2
+    assert "must be an integer from 0" in result.stderr
 
 
 def test_the_same_seed_gives_the_same_cases(course: Path) -> None:

@@ -103,6 +103,24 @@ def test_running_a_lab_without_changing_it_is_no_work_to_lose(course: Course, bu
     assert write(course, built) == [NOTEBOOK]
 
 
+def test_changed_metadata_is_work_too(course: Course, built: dict[Path, str]) -> None:
+    notebook = nbformat.read(course.root / NOTEBOOK, as_version=4)
+    notebook.cells[4].metadata["tags"] = ["mine"]
+    nbformat.write(notebook, course.root / NOTEBOOK)
+    with pytest.raises(CourseError, match="not committed"):
+        write(course, built)
+
+
+def test_a_folder_or_another_file_in_the_way_is_kept(course: Course, built: dict[Path, str]) -> None:
+    for make in (lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff\xfe not a notebook")):
+        (course.root / NOTEBOOK).unlink(missing_ok=True)
+        make(course.root / NOTEBOOK)
+        with pytest.raises(CourseError, match="not committed"):
+            write(course, built)
+        write(course, built, force=True)
+        assert (course.root / NOTEBOOK).read_text() == built[NOTEBOOK]
+
+
 def test_outside_git_work_is_kept_too(course: Course, built: dict[Path, str]) -> None:
     shutil.rmtree(course.root / ".git")
     work_in(course.root / NOTEBOOK)
@@ -124,6 +142,7 @@ def test_plain_nbgrader_releases_the_same_lab_and_nothing_beside_it(course: Cour
     [
         ("# %% [markdown]\n# ## 5.", "# %% markdown\n# ## 5.", "not a cell header"),
         ("    return 2 * num_features", "# %% a line of code\n    return 2 * num_features", "not a cell header"),
+        ("# %% [markdown]\n# # Lab 2", "# %% [markdown]\n# Lab 2", "first cell must be markdown with the title"),
         ('"grade_id": "norm_params", "grade": true', '"grade_id": "norms", "grade": true', "has no task of that name"),
     ],
 )

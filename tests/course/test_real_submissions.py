@@ -109,6 +109,7 @@ def test_answers_outlive_the_run(graded: Graded) -> None:
         task = find(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
         if task:
             (output,) = cell.outputs
+            assert output.output_type == "execute_result"
             answers = read_bundle(json.loads(json.dumps(output.data[MIME])), task, seed)
             assert judge(task, answers, seed).score == float(output.data["text/plain"])
 
@@ -117,7 +118,17 @@ def graded_notebook(graded: Graded, name: str) -> nbformat.NotebookNode:
     return nbformat.read(graded.course / "autograded" / name / LAB / f"{LAB}.ipynb", as_version=4)
 
 
-def test_feedback_says_what_was_wrong_and_runs_no_markup_of_the_student(graded: Graded) -> None:
+def test_a_copied_answer_still_waits_for_a_person(graded: Graded) -> None:
+    assert graded.rows["answer_copied"]["status"] == "needs manual grading"
+
+
+def test_a_student_cannot_write_reasons_for_another_task(graded: Graded) -> None:
+    reasons = graded.rows["metadata_shown"]["reasons"].split(" | ")
+    assert [reason.split(":")[0] for reason in reasons] == ["norm_params", "wide_or_deep"]
+    assert "please give 4" not in feedback(graded, "metadata_shown").split("Your result")[1].split("norm_params</code>")[0]
+
+
+def test_feedback_says_what_was_wrong(graded: Graded) -> None:
     page = feedback(graded, "units_confused")
     assert "<td" in page.split("Your result")[1].split("Lab 2:")[0]  # the table of all tasks comes first
     assert "A person still has to read this answer." in page
@@ -136,7 +147,7 @@ def feedback(graded: Graded, name: str) -> str:
 
 
 def test_plain_nbgrader_autograde_gives_the_same_scores(graded: Graded, course: Path) -> None:
-    chosen = [load(LAB, name) for name in ("full", "check_deleted", "os_exit")]
+    chosen = [load(LAB, name) for name in ("full", "check_deleted", "learnt_by_heart", "os_exit")]
     for submission in chosen:
         submission.put(course)
     for step in (["generate_assignment", LAB], ["autograde", LAB]):
@@ -150,6 +161,8 @@ def test_plain_nbgrader_autograde_gives_the_same_scores(graded: Graded, course: 
         row[columns.index("student_id")]: float(row[columns.index("score")]) for row in (li.split(",") for li in lines[1:])
     }
     assert scores == {submission.name: total(submission) for submission in chosen}
+    graded_here = nbformat.read(course / "autograded" / "full" / LAB / f"{LAB}.ipynb", as_version=4)
+    assert graded_here.metadata.effkit.seed > 0  # seed 0 is the one that students see
 
 
 def total(submission: Submission) -> float:

@@ -74,17 +74,43 @@ def test_the_reason_says_what_was_expected_what_came_and_for_which_call() -> Non
         assert words in html
 
 
+def test_entries_of_a_dict_earn_their_points_apart() -> None:
+    table = Task(
+        "table",
+        ("n",),
+        lambda n: {"a": n, "b": 2 * n, "c": 3 * n},
+        (Group("first", 1, ((2,), (3,)), entries=("a", "b")), Group("last", 1, ((2,), (3,)), entries=("c",))),
+    )
+    wrong = [{"value": {"a": n, "b": 2 * n, "c": 0, "extra": 1}} for n in (2, 3, 2, 3)]
+    assert [part.earned for part in judge(table, wrong, 0).parts] == [1, 0]
+
+
+def test_one_stub_among_right_answers_is_a_finding_and_not_an_unsolved_task() -> None:
+    some = answers(lambda w, h: w * h)
+    some[0] = {"raised": {"type": "NotImplementedError", "message": "", "where": "", "function": "area"}}
+    assert judge(AREA, some, 7).score == 2
+
+
 def test_not_solved_yet_says_what_to_do() -> None:
-    raised = {"raised": {"type": "NotImplementedError", "message": "", "where": ""}}
-    result = judge(AREA, [raised] * len(AREA.cases(7)), 7)
+    raised = {"type": "NotImplementedError", "message": "", "where": "", "function": "area"}
+    result = judge(AREA, [{"raised": raised}] * len(AREA.cases(7)), 7)
     assert result.score == 0
     assert "Write the body of area in the cell above" in report.text(result)
+
+
+def test_a_solved_task_that_calls_a_stub_is_sent_to_that_one() -> None:
+    raised = {"type": "NotImplementedError", "message": "", "where": "", "function": "length"}
+    result = judge(AREA, [{"raised": raised}] * len(AREA.cases(7)), 7)
+    assert "area calls length, which is still to be written" in report.text(result)
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"raised": {"type": "KeyError", "message": "'w'", "where": "line 2: x['w']"}}, "KeyError: 'w' at line 2: x['w']"),
+        (
+            {"raised": {"type": "KeyError", "message": "'w'", "where": "line 2: x['w']", "function": "f"}},
+            "KeyError: 'w' at line 2: x['w']",
+        ),
         ({"overran": 5.0}, "no answer after 5 s"),
         ({"unreadable": "a Widget object"}, "a Widget object"),
         ({"skipped": "an earlier call did not come back"}, "not called: an earlier call did not come back"),
@@ -117,6 +143,8 @@ def test_values_that_are_right(expected: object, came: object) -> None:
         (3, "3", "Return a number, not a str"),
         (2.5, 2.5001, "unrounded"),
         (2.5, 3, ""),
+        (2.5, 2**999, ""),
+        (2.5, 2.5 * (1 + 1e-8), "unrounded"),
         ([1, 2], [1], "There must be 2 entries, and there are 1"),
         ([1, 2.0], [1, True], "not a bool"),
         ({"a": 1, "b": 2}, {"a": 1}, "Missing: b."),
@@ -139,7 +167,7 @@ def test_a_wrong_dict_shows_only_the_entries_that_differ() -> None:
 
 def test_the_report_escapes_what_came_from_a_student() -> None:
     hostile = answers(lambda w, h: "<script>alert(1)</script>")
-    hostile[1] = {"raised": {"type": "<b>", "message": "<img src=x>", "where": "<i>"}}
+    hostile[1] = {"raised": {"type": "<b>", "message": "<img src=x>", "where": "<i>", "function": "<s>"}}
     html = report.html(judge(AREA, hostile, 7), notes=["<u>"], printed="<script>")
     for tag in ("<script", "<img", "<b>", "<i>", "<u>"):
         assert tag not in html

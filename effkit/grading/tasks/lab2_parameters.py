@@ -89,6 +89,11 @@ CONV = Task(
             "A kernel need not be square: multiply its own sides, not the first one by itself.",
         ),
         Misconception(
+            "output channels forgotten",
+            lambda i, o, k, b: i * prod(k) + o * b,
+            "That is one filter. There is one for each output channel.",
+        ),
+        Misconception(
             "input channels forgotten",
             lambda i, o, k, b: o * prod(k) + o * b,
             "Each filter reaches through all input channels: one filter has in_channels x kernel weights.",
@@ -246,6 +251,11 @@ NORM = Task(
             lambda c, b: (4 if b else 3) * c,
             "Running mean and variance are buffers: they are measured, not learned, so they are not parameters.",
         ),
+        Misconception(
+            "running statistics counted, whatever the bias",
+            lambda c, b: 4 * c,
+            "Running mean and variance are buffers: they are measured, not learned, so they are not parameters.",
+        ),
         Misconception("shift forgotten", lambda c, b: c, "With bias=True each feature has a scale and a shift."),
         Misconception("shift always counted", lambda c, b: 2 * c, "With bias=False there is a scale only, as in RMSNorm."),
         Misconception("no parameters", lambda c, b: 0, "An affine normalization learns a scale for each feature."),
@@ -289,6 +299,22 @@ ATTENTION = Task(
             "output projection forgotten",
             lambda d, h, kv, b: d * d + 2 * d * (d // h * kv) + (d + 2 * (d // h * kv)) * b,
             "After the heads are joined there is a fourth matrix, from embed_dim to embed_dim.",
+        ),
+        Misconception(
+            "only query, key and value",
+            lambda d, h, kv, b: 3 * d * d + 3 * d * b,
+            "After the heads are joined there is a fourth matrix; and key and value have only num_kv_heads heads each.",
+        ),
+        Misconception(
+            "only three weights",
+            lambda d, h, kv, b: 3 * d * d,
+            "There are four projections (query, key, value, output), and with bias=True each has a bias.",
+        ),
+        Misconception(
+            "four equal weights",
+            lambda d, h, kv, b: 4 * d * d,
+            "Key and value have only num_kv_heads heads of size embed_dim / num_heads; with bias=True each projection has"
+            " one.",
         ),
         Misconception(
             "multiplied by the number of heads",
@@ -342,6 +368,7 @@ def _alexnet_table(
     shrunk: int = 1,
     map_size: int = 36,
     image_channels: int = 3,
+    flattened: int | None = None,
 ) -> dict[str, int]:
     """Return the table, right by default; each option makes one mistake that a student makes."""
     table = {}
@@ -350,7 +377,7 @@ def _alexnet_table(
         groups = groups if grouped else 1
         weights = counts.conv_params(c_in, c_out, kernel_size, groups=groups, bias=False)
         table[name] = weights // (shrunk if groups > 1 else 1) + c_out * bias
-    features = [256 * width * map_size, 4096 * width, 4096 * width, num_classes]
+    features = [flattened or 256 * width * map_size, 4096 * width, 4096 * width, num_classes]
     for name, f_in, f_out in zip(ALEXNET_LINEARS, features[:-1], features[1:], strict=True):
         table[name] = counts.linear_params(f_in, f_out, bias=bias)
     return table
@@ -406,6 +433,16 @@ ALEXNET = Task(
             "width ignored",
             lambda n, w, b: _alexnet(n, 1, b),
             "At width 2 every layer is twice as wide: multiply the channel counts and the 4096 by width.",
+        ),
+        Misconception(
+            "classes widened too",
+            lambda n, w, b: _alexnet(n * w, w, b),
+            "The network is widened, the classes stay: the last layer has num_classes outputs.",
+        ),
+        Misconception(
+            "flattened map not widened",
+            lambda n, w, b: _alexnet_table(n, w, b, flattened=9216),
+            "At width w the last map has 256 w channels, so that fc6 has 256 w x 6 x 6 inputs.",
         ),
         Misconception(
             "image widened too",
@@ -675,9 +712,14 @@ MIXED = Task(
             "Two 4-bit parameters share a byte: divide by 8 after multiplying, not before.",
         ),
         Misconception(
+            "the first layer only",
+            lambda layers: layers[0][0] * layers[0][1] // 8,
+            "Add up all layers: is the `return` inside the loop?",
+        ),
+        Misconception(
             "the last layer only",
             lambda layers: layers[-1][0] * layers[-1][1] // 8,
-            "Add up all layers: is the `return` inside the loop, or the sum overwritten?",
+            "Add up all layers: is the sum overwritten in the loop?",
         ),
     ),
 )
