@@ -1,7 +1,4 @@
-"""Reference networks as short, readable torch definitions, without weights.
-
-Each can be built on ``torch.device("meta")``, where it takes no memory.
-"""
+"""Plain convolutional networks: one layer after another, without shortcuts."""
 
 from collections import OrderedDict
 
@@ -9,10 +6,10 @@ from torch import nn
 
 
 def alexnet(num_classes: int = 1000, *, bias: bool = True) -> nn.Sequential:
-    """Return AlexNet as published in 2012, without its local response normalization, for inputs (n, 3, 224, 224).
+    """Return AlexNet (2012) for images (n, 3, 224, 224); gives (n, num_classes). Local response normalization is left out.
 
     Convolutions 2, 4 and 5 have two groups (the original ran on two GPUs). This is not torchvision's `alexnet`, which
-    has other widths and no groups. Without biases it has 60,954,656 parameters.
+    has other widths and no groups. Without biases it has 60,954,656 parameters, and it takes 724,406,816 MACs for an image.
 
     Source: A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet Classification with Deep Convolutional Neural
     Networks", NeurIPS 2012. Padding 2 in the first layer makes 224-pixel inputs give the published 55 x 55 map.
