@@ -17,7 +17,7 @@ import effkit
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "effkit"
-TRUTH = sorted(path for path in PACKAGE.glob("*.py") if path.name != "__main__.py")
+TRUTH = sorted(path for path in (*PACKAGE.glob("*.py"), *PACKAGE.glob("counts/*.py")) if path.name != "__main__.py")
 JUDGE = sorted((PACKAGE / "grading").rglob("*.py"))
 
 IMPORT_EFFKIT = """
