@@ -90,6 +90,9 @@ class Roofline:
         Without overlap of computing and moving data it is the sum of the two, at most twice as long.
 
         Raises ValueError unless both are numbers of at least 0.
+
+        >>> Roofline(100e12, 2e12).time(flops=300e12, bytes=1e12)
+        3.0
         """
         computing = real("flops", flops, may_be_zero=True) / self.peak_flops_per_s
         moving = real("bytes", bytes, may_be_zero=True) / self.bandwidth_bytes_per_s
@@ -105,6 +108,9 @@ class Roofline:
 
         Raises ValueError unless the sizes are integers of at least 1 and `dtype_bytes` (bytes an element; 0.5 for int4) is
         a number above 0.
+
+        >>> Roofline(100e12, 2e12).critical_batch(200, 200, dtype_bytes=2)
+        100.0
         """
         m, n = positive("in_features", in_features), positive("out_features", out_features)
         bytes_at_ridge = real("dtype_bytes", dtype_bytes) * self.peak_flops_per_s / self.bandwidth_bytes_per_s
