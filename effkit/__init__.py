@@ -1,6 +1,6 @@
 """Exact counts for neural-network efficiency, each with the convention it follows.
 
-The parts that need torch load on first use, so ``import effkit`` stays light.
+The parts that need torch, and tables, load on first use, so ``import effkit`` stays light.
 """
 
 import importlib
@@ -8,13 +8,28 @@ from typing import Any
 
 from effkit import counts
 from effkit.formula import explain
+from effkit.roofline import Roofline, arithmetic_intensity
 from effkit.shapes import conv_output_size, receptive_field, same_padding
 
 __version__ = "0.1.0"
 
-__all__ = ["conv_output_size", "counts", "explain", "measure", "receptive_field", "same_padding", "timing", "zoo"]
+__all__ = [
+    "Roofline",
+    "arithmetic_intensity",
+    "conv_output_size",
+    "counts",
+    "dtypes",
+    "energy",
+    "explain",
+    "hardware",
+    "measure",
+    "receptive_field",
+    "same_padding",
+    "timing",
+    "zoo",
+]
 
-_LAZY_MODULES = ("timing", "zoo")
+_LAZY_MODULES = ("dtypes", "energy", "hardware", "timing", "zoo")
 _LAZY_FUNCTIONS = {"measure": "timing"}
 
 

@@ -2,6 +2,8 @@
 
 import operator
 from collections.abc import Sequence
+from math import isfinite
+from numbers import Real
 from typing import TypeAlias
 
 # An int means the same size in each of two dimensions; a sequence says its dimensions.
@@ -25,6 +27,18 @@ def integer(name: str, value: object, *, least: int) -> int:
 def positive(name: str, value: object) -> int:
     """Return `value` as an int, or raise ValueError if it is not an integer of at least 1."""
     return integer(name, value, least=1)
+
+
+def real(name: str, value: object, *, may_be_zero: bool = False) -> float:
+    """Return `value` as a number, or raise ValueError if it is not a finite real number above (or at) zero."""
+    if not isinstance(value, Real) or isinstance(value, bool) or (not isinstance(value, int) and not isfinite(value)):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    if value < 0 or (value == 0 and not may_be_zero):
+        raise ValueError(f"{name} must be {'at least' if may_be_zero else 'more than'} 0, not {value}")
+    # Integers stay exact, and numbers that remember where they came from (effkit.formula) stay themselves.
+    if isinstance(value, int) or (isinstance(value, float) and hasattr(value, "expression")):
+        return value
+    return float(value)
 
 
 def sizes(name: str, value: Size, *, dimensions: int = 2, least: int = 1) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """A closed form that can explain itself.
 
-A closed form is an ordinary function on integers, written once. `explain` calls that same function with
-integers that remember how they were combined, so the symbols, the substitution and the result that it shows
+A closed form is an ordinary function on numbers, written once. `explain` calls that same function with
+numbers that remember how they were combined, so the symbols, the substitution and the result that it shows
 can never differ from what the function computes.
 """
 
@@ -35,6 +35,18 @@ def withheld(message: str) -> Iterator[None]:
         _withheld_because = before
 
 
+def can_be_withheld(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function, or a method, refuse to answer inside a `withheld` block; every closed form does."""
+
+    @functools.wraps(function)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _withheld_because is not None:
+            raise Withheld(f"effkit's {function.__name__} does not answer here: {_withheld_because}")
+        return function(*args, **kwargs)
+
+    return answer
+
+
 # The symbol of an argument (``C_in`` is C with the subscript "in"), or, for an argument that is a list of tuples,
 # one symbol for each position of a tuple.
 Symbol: TypeAlias = str | tuple[str, ...]
@@ -48,12 +60,7 @@ def formula(result: str, unit: str, **symbols: Symbol) -> Callable[[Callable[P, 
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def closed_form(*args: P.args, **kwargs: P.kwargs) -> R:
-            if _withheld_because is not None:
-                raise Withheld(f"effkit's {function.__name__} does not answer here: {_withheld_because}")
-            return function(*args, **kwargs)
-
+        closed_form = can_be_withheld(function)
         closed_form.__dict__["closed_form"] = _ClosedForm(function, result, unit, symbols)
         return closed_form
 
@@ -105,6 +112,35 @@ class Quantity(int):
     def __rfloordiv__(self, other: int) -> int:
         return _combine("//", other, self)
 
+    def __truediv__(self, other: float) -> float:
+        return _combine("over", self, other)
+
+    def __rtruediv__(self, other: float) -> float:
+        return _combine("over", other, self)
+
+
+class RealQuantity(float):
+    """A real number that remembers the expression it came from, as a `Quantity` does; it multiplies and divides."""
+
+    expression: tuple[Any, ...]
+
+    def __new__(cls, value: float, *expression: Any) -> "RealQuantity":
+        self = super().__new__(cls, value)
+        self.expression = expression
+        return self
+
+    def __mul__(self, other: float) -> float:
+        return _combine("*", self, other)
+
+    def __rmul__(self, other: float) -> float:
+        return _combine("*", other, self)
+
+    def __truediv__(self, other: float) -> float:
+        return _combine("over", self, other)
+
+    def __rtruediv__(self, other: float) -> float:
+        return _combine("over", other, self)
+
 
 def exact_divide(left: int, right: int) -> int:
     """Return left / right where right is known to divide left; explained as a plain fraction."""
@@ -116,13 +152,14 @@ def ceil_divide(left: int, right: int) -> int:
     return _combine("ceil", left, right)
 
 
-_VALUE: dict[str, Callable[[int, int], int]] = {
+_VALUE: dict[str, Callable[[Any, Any], Any]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
     "//": lambda a, b: a // b,
     "/": lambda a, b: a // b,
     "ceil": lambda a, b: -(-a // b),
+    "over": lambda a, b: a / b,
 }
 
 
@@ -131,19 +168,25 @@ def _is_number(value: int, number: int) -> bool:
     return value == number and not isinstance(value, Quantity)
 
 
-def _combine(operation: str, left: int, right: int) -> int:
-    value = _VALUE[operation](int(left), int(right))
-    if not isinstance(left, Quantity) and not isinstance(right, Quantity):
+def _combine(operation: str, left: float, right: float) -> Any:
+    value = _VALUE[operation](_plain(left), _plain(right))
+    if not hasattr(left, "expression") and not hasattr(right, "expression"):
         return value
-    return Quantity(value, operation, _expression(left), _expression(right))
+    remembering = RealQuantity if isinstance(value, float) else Quantity
+    return remembering(value, operation, _expression(left), _expression(right))
 
 
-def _expression(value: int) -> tuple[Any, ...]:
-    return value.expression if isinstance(value, Quantity) else (None, int(value))
+def _expression(value: float) -> tuple[Any, ...]:
+    return getattr(value, "expression", (None, _plain(value)))
 
 
-_BINDING = {"+": 1, "-": 1, "*": 2, "/": 3, "//": 4, "ceil": 4}
+def _plain(value: float) -> float:
+    return float(value) if isinstance(value, float) else int(value)
+
+
+_BINDING = {"+": 1, "-": 1, "*": 2, "/": 3, "over": 3, "//": 4, "ceil": 4}
 _TEXT = {"+": "{} + {}", "-": "{} - {}", "*": "{} · {}", "/": "{} / {}", "//": "⌊{} / {}⌋", "ceil": "⌈{} / {}⌉"}
+_TEXT["over"] = _TEXT["/"]
 _LATEX = {
     "+": "{} + {}",
     "-": "{} - {}",
@@ -152,6 +195,7 @@ _LATEX = {
     "//": r"\left\lfloor \frac{{{}}}{{{}}} \right\rfloor",
     "ceil": r"\left\lceil \frac{{{}}}{{{}}} \right\rceil",
 }
+_LATEX["over"] = _LATEX["/"]
 
 
 def _render(expression: tuple[Any, ...], *, latex: bool, numbers: bool, outer: int = 0) -> str:
@@ -163,7 +207,7 @@ def _render(expression: tuple[Any, ...], *, latex: bool, numbers: bool, outer: i
         return _symbol_latex(symbol) if latex else symbol
     operation, left, right = expression
     binding = _BINDING[operation]
-    fraction = operation in ("/", "//", "ceil")
+    fraction = operation in ("/", "over", "//", "ceil")
     inside = 0 if fraction and latex else 2 if fraction else binding
     # The right side of a minus or of a written-out division must bind tighter than the left; a difference that is
     # added gets its parentheses because a formula reads better so.
@@ -172,12 +216,16 @@ def _render(expression: tuple[Any, ...], *, latex: bool, numbers: bool, outer: i
         _render(left, latex=latex, numbers=numbers, outer=inside),
         _render(right, latex=latex, numbers=numbers, outer=inside + tighter),
     )
-    parenthesised = binding < outer or (operation == "/" and not latex and outer >= 2)
+    parenthesised = binding < outer or (operation in ("/", "over") and not latex and outer >= 2)
     return f"({text})" if parenthesised else text
 
 
-def _number(value: int, latex: bool) -> str:
-    return f"{value:,}".replace(",", "{,}") if latex else f"{value:,}"
+def _number(value: float, latex: bool) -> str:
+    """Write an integer in full and a real number with six digits, a power of ten apart: 1,024 and 3.12e14."""
+    digits, _, power = (f"{value:,.6g}" if isinstance(value, float) else f"{value:,}").partition("e")
+    if latex:
+        return digits.replace(",", "{,}") + (rf" \times 10^{{{int(power)}}}" if power else "")
+    return f"{digits}e{int(power)}" if power else digits
 
 
 def _symbol_latex(symbol: str) -> str:
@@ -195,7 +243,7 @@ class Explanation:
 
     name: str
     unit: str
-    values: tuple[int, ...]
+    values: tuple[float, ...]
     lines: tuple[tuple[str, str], ...]  # (text, LaTeX) of each step
 
     def __str__(self) -> str:
@@ -237,7 +285,7 @@ def explain(closed_form: Callable[..., Any], *args: Any, **kwargs: Any) -> Expla
     for numbers in (False, True):
         steps = [(_expression(part), numbers) for part in results]
         lines.append(tuple(_join(_render(e, latex=latex, numbers=n) for e, n in steps) for latex in (False, True)))
-    values = tuple(int(part) for part in results)
+    values = tuple(_plain(part) for part in results)
     text, latex = (_join(_number(value, latex) for value in values) for latex in (False, True))
     lines.append((f"{text} {form.unit}", rf"{latex}\ \text{{{form.unit}}}"))
     if lines[1] == (text, latex):  # a formula of one symbol: the substitution is the result
@@ -250,8 +298,8 @@ def _join(parts: Iterable[str]) -> str:
 
 
 def _tag(value: Any, symbol: Symbol) -> Any:
-    """Give the integers of an argument their symbols: a tuple gets one for each dimension (k_h, k_w), a list of tuples
-    one for each position and place (k_1, s_1). Whatever is no integer stays for the closed form to refuse."""
+    """Give the numbers of an argument their symbols: a tuple gets one for each dimension (k_h, k_w), a list of tuples
+    one for each position and place (k_1, s_1). Whatever is no number stays for the closed form to refuse."""
     if isinstance(symbol, tuple):
         rows = value if isinstance(value, list | tuple) else []
         return [_tag_row(row, symbol, str(i)) for i, row in enumerate(rows, 1)] or value
@@ -260,6 +308,8 @@ def _tag(value: Any, symbol: Symbol) -> Any:
         return tuple(_tag(part, f"{symbol}_{name}" if name else symbol) for part, name in zip(value, names, strict=True))
     if isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return RealQuantity(value, symbol, float(value))
     try:
         return Quantity(operator.index(value), symbol, operator.index(value))
     except TypeError:

@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from effkit import conv_output_size, explain, receptive_field, same_padding
+from effkit import conv_output_size, counts, explain, receptive_field, same_padding
+from effkit.arguments import real
 from effkit.counts import attention_params, conv_params, linear_params, model_size, norm_params
 
 GOOD_CALLS = {
@@ -17,11 +18,53 @@ GOOD_CALLS = {
     model_size: {"params": 1000, "bits": 4},
     conv_output_size: {"size": 32, "kernel_size": 3, "stride": 2, "padding": 1, "dilation": 2},
     same_padding: {"kernel_size": 5, "dilation": 2},
+    counts.flops: {"macs": 300},
+    counts.gemm_macs: {"m": 2, "n": 3, "k": 5},
+    counts.linear_macs: {"in_features": 20, "out_features": 10, "batch": 3},
+    counts.linear_activations: {"out_features": 10, "batch": 3},
+    counts.linear_bytes: {"in_features": 20, "out_features": 10, "batch": 3, "bits": 16},
+    counts.embedding_params: {"num_embeddings": 100, "embedding_dim": 8},
+    counts.conv_macs: {"in_channels": 8, "out_channels": 16, "kernel_size": 3, "output_size": 10, "groups": 4, "batch": 2},
+    counts.conv_transpose_macs: {"in_channels": 8, "out_channels": 16, "kernel_size": 3, "input_size": 10, "batch": 2},
+    counts.conv_activations: {"out_channels": 16, "output_size": 10, "batch": 2},
+    counts.conv_bytes: {
+        "in_channels": 8,
+        "out_channels": 16,
+        "kernel_size": 3,
+        "input_size": 10,
+        "output_size": 8,
+        "bits": 8,
+    },
+    counts.attention_macs: {"embed_dim": 16, "num_heads": 4, "seq_len": 5, "kv_len": 7, "num_kv_heads": 2, "cached_len": 6},
+    counts.attention_scores: {"num_heads": 4, "seq_len": 5, "kv_len": 7, "batch": 2},
+    counts.attention_bytes: {"embed_dim": 16, "num_heads": 4, "seq_len": 5, "kv_len": 7, "num_kv_heads": 2, "bits": 16},
+    counts.kv_cache_size: {"embed_dim": 16, "num_heads": 4, "kv_len": 7, "num_kv_heads": 2, "num_layers": 3, "bits": 8},
+    partial(counts.recurrent_params, "gru"): {"input_size": 10, "hidden_size": 20, "num_layers": 2},
+    partial(counts.recurrent_macs, "gru"): {"input_size": 10, "hidden_size": 20, "seq_len": 5, "num_layers": 2, "batch": 3},
+    partial(counts.other_ops, "relu"): {"outputs": 100},
+    counts.elementwise_bytes: {"elements": 100, "inputs": 2, "bits": 16},
+    counts.norm_bytes: {"elements": 100, "num_features": 10, "bits": 16},
+    counts.pool_bytes: {"channels": 8, "input_size": 10, "output_size": 5, "batch": 2, "bits": 16},
 }
-ALLOWED = [("padding", 0), ("params", 0), ("num_kv_heads", None)]
+ALLOWED = [
+    *((name, 0) for name in ("padding", "params", "macs", "cached_len", "outputs", "elements")),
+    *((name, None) for name in ("num_kv_heads", "kv_len")),
+]
+
+
+def explained(function):
+    """Return what explains a call of this closed form; some have their first argument filled in already."""
+    if isinstance(function, partial):
+        return partial(explain, function.func, *function.args)
+    return partial(explain, function)
+
+
+def name_of(function):
+    return getattr(function, "func", function).__name__
+
 
 BAD_CALLS = [
-    pytest.param(function, {**arguments, name: value}, name, rule, id=f"{function.__name__} {name}={value!r}")
+    pytest.param(function, {**arguments, name: value}, name, rule, id=f"{name_of(function)} {name}={value!r}")
     for function, arguments in GOOD_CALLS.items()
     for name in arguments
     for value, rule in {
@@ -38,7 +81,7 @@ BAD_CALLS = [
 
 @pytest.mark.parametrize(("function", "arguments", "name", "rule"), BAD_CALLS)
 def test_an_argument_that_is_no_integer_or_too_small_is_refused_by_name(function, arguments, name, rule):
-    for call in (function, partial(explain, function)):
+    for call in (function, explained(function)):
         with pytest.raises(ValueError, match=rf"^{name}(\[0\])? {rule}$"):
             call(**arguments)
 
@@ -89,7 +132,7 @@ def test_an_array_is_refused_as_an_integer():
         linear_params(np.array([20, 20]), 10)
 
 
-@pytest.mark.parametrize(("function", "arguments"), GOOD_CALLS.items())
+@pytest.mark.parametrize(("function", "arguments"), GOOD_CALLS.items(), ids=map(name_of, GOOD_CALLS))
 def test_numpy_integers_give_the_values_of_plain_ints(function, arguments):
     result = function(**{name: np.int16(value) for name, value in arguments.items()})
     assert result == function(**arguments)
@@ -108,3 +151,31 @@ def test_numpy_integers_give_the_values_of_plain_ints(function, arguments):
 def test_numpy_integers_give_plain_ints(result, expected):
     assert result == expected
     assert {type(part) for part in (result if isinstance(result, tuple) else (result,))} == {int}
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        (-1, "must be at least 0, not -1"),
+        (float("inf"), "must be a finite number, not inf"),
+        (float("nan"), "must be a finite number, not nan"),
+        (True, "must be a finite number, not True"),
+        ("3", "must be a finite number, not '3'"),
+        (None, "must be a finite number, not None"),
+        (1j, "must be a finite number, not 1j"),
+    ],
+)
+def test_a_real_argument_that_is_no_number_or_too_small_is_refused_by_name(value, rule):
+    with pytest.raises(ValueError, match=f"^size {re.escape(rule)}$"):
+        real("size", value, may_be_zero=True)
+
+
+def test_zero_is_refused_where_a_number_is_divided_by():
+    assert real("size", 0, may_be_zero=True) == 0
+    with pytest.raises(ValueError, match=r"^size must be more than 0, not 0$"):
+        real("size", 0)
+
+
+def test_real_arguments_become_plain_numbers_and_integers_stay_exact():
+    assert real("size", 10**400) == 10**400
+    assert {type(real("size", value)) for value in (np.float32(0.5), np.float64(0.5), np.int64(3), 0.5)} == {float}

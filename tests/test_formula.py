@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import effkit
-from effkit import conv_output_size, counts, explain, receptive_field, same_padding, shapes
+from effkit import conv_output_size, counts, explain, receptive_field, roofline, same_padding, shapes
 from effkit.formula import Withheld, ceil_divide, exact_divide, formula, withheld
 
 SMALL = st.integers(1, 6)
@@ -25,7 +25,7 @@ def calls(draw):
     def kernel(part=SMALL):
         return draw(part | st.lists(part, min_size=1, max_size=3).map(tuple))
 
-    match draw(st.integers(1, 8)):
+    match draw(st.integers(1, 17)):
         case 1:
             return counts.linear_params, (draw(LARGE), draw(LARGE)), {"bias": draw(BOOLEANS)}
         case 2:
@@ -48,6 +48,48 @@ def calls(draw):
             return conv_output_size, (size, draw(SMALL)), options
         case 7:
             return same_padding, (kernel(st.sampled_from([1, 3, 5, 7])), draw(SMALL)), {}
+        case 8:
+            dimensions, groups = draw(st.integers(1, 3)), draw(SMALL)
+            spatial = [tuple(draw(LARGE) for _ in range(dimensions)) for _ in range(3)]
+            channels, batch = (groups * draw(SMALL), groups * draw(LARGE)), draw(SMALL)
+            form, arguments = draw(
+                st.sampled_from([(counts.conv_macs, 2), (counts.conv_transpose_macs, 2), (counts.conv_bytes, 3)])
+            )
+            return form, (*channels, *spatial[:arguments]), {"groups": groups, "batch": batch}
+        case 9:
+            num_kv_heads = draw(SMALL)
+            num_heads = num_kv_heads * draw(SMALL)
+            kv_len = draw(st.none() | LARGE)
+            options = {"kv_len": kv_len, "num_kv_heads": draw(st.sampled_from([None, num_kv_heads])), "batch": draw(SMALL)}
+            form = draw(st.sampled_from([counts.attention_macs, counts.attention_bytes]))
+            if form is counts.attention_macs:
+                options |= {"projections": draw(BOOLEANS), "cached_len": draw(st.integers(0, kv_len or 1))}
+            else:
+                options |= {"fused": draw(BOOLEANS), "bits": draw(st.integers(1, 64))}
+            return form, (num_heads * draw(SMALL), num_heads, draw(LARGE)), options
+        case 10:
+            cell = draw(st.sampled_from(["lstm", "gru", "rnn"]))
+            options = {"num_layers": draw(SMALL), "bidirectional": draw(BOOLEANS)}
+            if draw(BOOLEANS):
+                return counts.recurrent_params, (cell, draw(LARGE), draw(LARGE)), {**options, "bias": draw(BOOLEANS)}
+            return counts.recurrent_macs, (cell, draw(LARGE), draw(LARGE), draw(LARGE)), {**options, "batch": draw(SMALL)}
+        case 11:
+            return counts.linear_bytes, (draw(LARGE), draw(LARGE)), {"bias": draw(BOOLEANS), "batch": draw(LARGE)}
+        case 12:
+            form = draw(st.sampled_from([counts.linear_macs, counts.linear_bytes, counts.embedding_params]))
+            return form, (draw(LARGE), draw(LARGE)), {}
+        case 13:
+            form = draw(st.sampled_from([counts.linear_activations, counts.conv_activations]))
+            sizes = (draw(LARGE),) if form is counts.linear_activations else (draw(LARGE), kernel())
+            return form, sizes, {"batch": draw(LARGE)}
+        case 14:
+            form = draw(st.sampled_from([counts.gemm_macs, counts.pool_bytes]))
+            return form, (draw(LARGE), draw(LARGE), draw(LARGE)), {}
+        case 15:
+            form = draw(st.sampled_from([counts.flops, counts.elementwise_bytes]))
+            return form, (draw(LARGE),), {}
+        case 16:
+            return counts.kv_cache_size, (12, 6, draw(LARGE)), {"num_kv_heads": draw(st.sampled_from([None, 1, 2, 3, 6]))}
         case _:
             layer = st.tuples(SMALL, SMALL) | st.tuples(SMALL, SMALL, SMALL)
             return receptive_field, (draw(st.lists(layer, min_size=1, max_size=5)),), {}
@@ -183,6 +225,31 @@ def test_text_of_grouped_query_attention():
     )
 
 
+def test_text_of_attention_shows_its_parts():
+    assert str(explain(counts.attention_macs, 16, 4, 3, kv_len=10, cached_len=7)) == (
+        "MACs = B · (2 · N · d · d + 2 · (N_kv - N_cached) · d · d + 2 · N · N_kv · d)\n"
+        "     = 1 · (2 · 3 · 16 · 16 + 2 · (10 - 7) · 16 · 16 + 2 · 3 · 10 · 16)\n"
+        "     = 4,032 MACs"
+    )
+
+
+def test_text_and_latex_of_a_real_number():
+    explanation = explain(roofline.bandwidth_utilisation, 6e9, 0.004, 2e12)
+    assert explanation.values == (0.75,)
+    assert str(explanation) == (
+        "utilisation = (bytes / t) / β\n            = (6e9 / 0.004) / 2e12\n            = 0.75 of peak bandwidth"
+    )
+    assert r"&= \frac{\frac{6 \times 10^{9}}{0.004}}{2 \times 10^{12}} \\" in explanation._repr_latex_().splitlines()
+    assert is_balanced(explanation._repr_latex_())
+
+
+@given(st.integers(0, 10**12), st.integers(1, 10**12))
+def test_an_intensity_of_integers_is_explained_as_their_fraction(flops, moved):
+    explanation = explain(effkit.arithmetic_intensity, flops, moved)
+    assert explanation.values == (effkit.arithmetic_intensity(flops, moved),) == (flops / moved,)
+    assert evaluate(text_numbers(explanation)) == evaluate(latex_numbers(explanation)) == (Fraction(flops, moved),)
+
+
 def test_text_of_a_model_size_is_rounded_up():
     assert str(explain(counts.model_size, 1001, bits=3)) == "size = ⌈N · b / 8⌉\n     = ⌈1,001 · 3 / 8⌉\n     = 376 bytes"
 
@@ -233,12 +300,12 @@ def test_numpy_integers_have_their_symbols():
     assert str(explain(counts.linear_params, np.int64(20), 10)) == str(explain(counts.linear_params, 20, 10))
 
 
-CLOSED_FORMS = [f for module in (counts, shapes) for f in vars(module).values() if hasattr(f, "closed_form")]
+CLOSED_FORMS = [f for module in (counts, shapes, roofline) for f in vars(module).values() if hasattr(f, "closed_form")]
 
 
 def test_every_public_count_and_shape_is_a_closed_form():
     names = {form.__name__ for form in CLOSED_FORMS}
-    assert {"linear_params", "conv_params", "norm_params", "attention_params", "model_size"} <= names
+    assert set(counts.__all__) <= names
     assert {"conv_output_size", "same_padding", "receptive_field"} <= names
 
 
