@@ -1,6 +1,7 @@
 """The package as a whole: what importing it costs, which way its imports run, and that its requirements agree."""
 
 import ast
+import doctest
 import re
 import subprocess
 import sys
@@ -20,6 +21,11 @@ PACKAGE = ROOT / "effkit"
 NOT_TRUTH = ("grading", "course", "__main__.py")
 TRUTH = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in NOT_TRUTH)
 JUDGE = sorted((PACKAGE / "grading").rglob("*.py"))
+
+
+def test_the_readme_shows_what_happens() -> None:
+    assert doctest.testfile(str(ROOT / "README.md"), module_relative=False).failed == 0
+
 
 IMPORT_EFFKIT = """
 import sys

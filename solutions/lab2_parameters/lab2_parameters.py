@@ -4,7 +4,8 @@
 # About 75 minutes. Difficulty: ★★☆. You need: how a linear layer, a convolution and attention compute
 # their output, and what a PyTorch module is.
 #
-# You will write small functions that count the parameters of each kind of layer, from sizes alone, before any model exists.
+# A parameter is one number that training adjusts: an entry of a weight or of a bias. You will write small functions that count the
+# parameters of each kind of layer, from sizes alone, before any model exists.
 # At the end they count AlexNet layer by layer, then any PyTorch model, and tell how many bytes it takes.
 #
 # How it works: write the body of a function, run its cell, run the check below it. The check tells which mistake it sees, and
