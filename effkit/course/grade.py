@@ -50,7 +50,7 @@ def grade(root: Path, lab: str, *, seed: int | None = None, say: Callable[[str],
     Raises CourseError if there is no such lab or no submission.
     """
     students = _submitted_students(root, lab)
-    seed = secrets.randbelow(2**31) if seed is None else seed
+    seed = 1 + secrets.randbelow(2**31 - 1) if seed is None else seed  # 0 is what students see
     path = root / "grades" / f"{lab}.csv"
     path.parent.mkdir(exist_ok=True)  # first of all: a run must not end without a place for its result
     api = nbgrader_api(root, ExecuteSubmission={"seed": seed})
@@ -59,13 +59,7 @@ def grade(root: Path, lab: str, *, seed: int | None = None, say: Callable[[str],
     rows = []
     for number, student in enumerate(students, 1):
         start = time.perf_counter()
-        try:
-            row = _grade_one(api, root, student, lab)
-        except Exception as problem:  # noqa: BLE001  one submission must never stop the others
-            row = Row(
-                student, "not graded", reasons=f"grading failed ({type(problem).__name__}: {problem}); please report this"
-            )
-        rows.append(row)
+        rows.append(row := _grade_one(api, root, student, lab))
         result = row.status if row.score is None else f"{row.score:g} of {row.max_score:g}, {row.status}"
         say(f"[{number}/{len(students)}] {student}: {result} ({time.perf_counter() - start:.0f} s)")
     _write_csv(path, lab, rows, seed)
@@ -219,7 +213,8 @@ def _write_csv(path: Path, lab: str, rows: list[Row], seed: int) -> None:
         writer.writerow(["student", "status", "score", "max_score", *cells, "reasons", "seed"])
         for row in rows:
             scores = [row.scores.get(cell) for cell in cells]
-            values = [row.student, row.status, row.score, row.max_score, *scores, row.reasons, seed]
+            own_seed = None if row.status == "not graded" else seed
+            values = [row.student, row.status, row.score, row.max_score, *scores, row.reasons, own_seed]
             writer.writerow([_cell(value) for value in values])
     whole.replace(path)
 
