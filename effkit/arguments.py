@@ -13,7 +13,7 @@ Size: TypeAlias = int | Sequence[int]
 def integer(name: str, value: object, *, least: int) -> int:
     """Return `value` as an int, or raise ValueError if it is not an integer of at least `least`."""
     try:
-        # An int stays the object it is: effkit.formula passes ints that remember where they came from.
+        # An int stays the object it is: effkit.explain passes ints that remember where they came from.
         number = value if isinstance(value, int) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = None
@@ -35,7 +35,7 @@ def real(name: str, value: object, *, may_be_zero: bool = False) -> float:
         raise ValueError(f"{name} must be a finite number, not {value!r}")
     if value < 0 or (value == 0 and not may_be_zero):
         raise ValueError(f"{name} must be {'at least' if may_be_zero else 'more than'} 0, not {value}")
-    # Integers stay exact, and numbers that remember where they came from (effkit.formula) stay themselves.
+    # Integers stay exact, and numbers that remember where they came from (effkit.quantity) stay themselves.
     if isinstance(value, int) or (isinstance(value, float) and hasattr(value, "expression")):
         return value
     return float(value)

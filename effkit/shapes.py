@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import overload
 
 from effkit.arguments import Size, integer, positive, sizes
-from effkit.formula import exact_divide, formula
+from effkit.formula import formula
+from effkit.quantity import exact_divide
 
 
 @overload

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import effkit
 from effkit import conv_output_size, counts, explain, receptive_field, roofline, same_padding, shapes
-from effkit.formula import Withheld, ceil_divide, exact_divide, formula, withheld
+from effkit.formula import Withheld, formula, withheld
+from effkit.quantity import ceil_divide, exact_divide
 
 SMALL = st.integers(1, 6)
 LARGE = st.integers(1, 5000)

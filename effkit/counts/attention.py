@@ -8,7 +8,8 @@ Source of the shapes: torch.nn.MultiheadAttention; J. Ainslie et al., "GQA" (arX
 
 from effkit.arguments import divides, integer, positive
 from effkit.counts.units import to_bytes
-from effkit.formula import exact_divide, formula
+from effkit.formula import formula
+from effkit.quantity import exact_divide
 
 
 @formula("params", "parameters", embed_dim="d", num_heads="h", num_kv_heads="h_kv")

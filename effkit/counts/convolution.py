@@ -8,7 +8,8 @@ from math import prod
 
 from effkit.arguments import Size, divides, positive, sizes
 from effkit.counts.units import to_bytes
-from effkit.formula import exact_divide, formula
+from effkit.formula import formula
+from effkit.quantity import exact_divide
 
 
 @formula("params", "parameters", in_channels="C_in", out_channels="C_out", kernel_size="k", groups="g")

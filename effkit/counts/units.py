@@ -1,7 +1,8 @@
 """From MACs to FLOPs, and from elements to bytes."""
 
 from effkit.arguments import integer, positive
-from effkit.formula import ceil_divide, formula
+from effkit.formula import formula
+from effkit.quantity import ceil_divide
 
 
 @formula("flops", "FLOPs", macs="MACs")
