@@ -25,7 +25,7 @@ def built() -> dict[Path, str]:
 def course(tmp_path: Path) -> Course:
     """A copy of the course under git, everything committed."""
     for name in ("labs", "solutions"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.bak*"))
     for name in ("pyproject.toml", "nbgrader_config.py"):
         shutil.copy(ROOT / name, tmp_path)
     git(tmp_path, "init", "-q")
