@@ -8,14 +8,17 @@ from typing import Any
 
 from effkit import counts
 from effkit.formula import explain
-from effkit.roofline import Roofline, arithmetic_intensity
+from effkit.roofline import Roofline, arithmetic_intensity, bandwidth_utilisation
 from effkit.shapes import conv_output_size, receptive_field, same_padding
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Explore",
+    "ForwardError",
     "Roofline",
     "arithmetic_intensity",
+    "bandwidth_utilisation",
     "conv_output_size",
     "counts",
     "dtypes",
@@ -23,23 +26,36 @@ __all__ = [
     "explain",
     "hardware",
     "measure",
+    "plot",
+    "profile",
+    "profile_training",
     "receptive_field",
+    "register",
     "same_padding",
+    "show",
     "timing",
     "zoo",
 ]
 
-_LAZY_MODULES = ("dtypes", "energy", "hardware", "timing", "zoo")
-_LAZY_FUNCTIONS = {"measure": "timing"}
+_LAZY_MODULES = ("dtypes", "energy", "hardware", "plot", "timing", "zoo")
+_LAZY_NAMES = {
+    "Explore": "explore",
+    "ForwardError": "profiling.profile",
+    "measure": "timing",
+    "profile": "profiling.profile",
+    "profile_training": "profiling.training",
+    "register": "profiling.operators",
+    "show": "explore",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY_MODULES:
         return importlib.import_module(f"effkit.{name}")
-    if name in _LAZY_FUNCTIONS:
-        return getattr(importlib.import_module(f"effkit.{_LAZY_FUNCTIONS[name]}"), name)
+    if name in _LAZY_NAMES:
+        return getattr(importlib.import_module(f"effkit.{_LAZY_NAMES[name]}"), name)
     raise AttributeError(f"module 'effkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY_MODULES, *_LAZY_FUNCTIONS])
+    return sorted([*globals(), *_LAZY_MODULES, *_LAZY_NAMES])

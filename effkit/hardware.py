@@ -1,4 +1,4 @@
-"""Presets of real devices: ``effkit.hardware["a100-80gb-sxm"].roofline("fp16")``.
+"""Presets of real devices, ``effkit.hardware["a100-80gb-sxm"].roofline("fp16")``, and the machine at hand, `this_machine`.
 
 The figures are in hardware.json beside this file, each with its source and confidence. Peaks are *dense*: data sheets since
 the A100 often print twice as much, which holds only for weights with 2:4 structured sparsity. They are those of the tensor
@@ -8,15 +8,19 @@ product. A key may be cut short where only one device begins so ("raspberry-pi-5
 
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from effkit.roofline import Roofline
 from effkit.table import make_table
+
+if TYPE_CHECKING:
+    from effkit.ceilings import MeasuredMachine
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,48 @@ def _device(record: dict[str, Any]) -> Device:
         on_chip=record["on_chip"]["value"] if "on_chip" in record else "",
         peaks=MappingProxyType(peaks),
         note=record["note"],
+    )
+
+
+def this_machine(
+    dtype: str = "fp32",
+    *,
+    device: object = None,
+    sizes: int | Sequence[int] = (256, 512, 1024, 2048, 4096, 8192, 16384),
+    copy_bytes: int | None = None,
+    max_time_s: float = 3.0,
+    clock: Callable[[], float] = time.perf_counter_ns,
+    sync: Callable[[], object] | None = None,
+) -> "MeasuredMachine":
+    """Measure the two ceilings of the machine that runs this, in about `max_time_s` seconds: ``this_machine().roofline()``.
+
+    Peak FLOPs/s: an (n, n) x (n, n) matrix product, 2 n³ FLOPs, at each n of `sizes` until two in a row gain nothing (2 %),
+    or the next would take too long or too much memory; the highest median rate counts. It is what torch reaches at this
+    dtype: data sheets promise more.
+
+    Bandwidth in bytes/s: a copy of `copy_bytes`, by default at least four times the last-level caches that the threads
+    reach, at most an eighth of the free memory. Each byte counts twice, read once and written once. Ordinary stores of a
+    CPU also read each line that they overwrite (write-allocate), so that 1.5 times as much may really move: it is a
+    lower bound.
+
+    Let nothing else run meanwhile: where a core is taken, all threads wait for the one that lost it, and a rate can be far
+    too low although its spread is small.
+
+    `dtype` is fp32, fp64, bf16 or fp16 where torch multiplies it. `device` is one that torch has, by default the
+    accelerator (CUDA, MPS) or else the CPU, with the threads that torch is set to. `clock` and `sync` are those of
+    `effkit.measure`, which does the timing. The result says how it was measured and what makes it uncertain.
+
+    Raises ValueError, naming the argument and the rule, for a dtype or device that is not there, an impossible size or time.
+
+    >>> from effkit import hardware
+    >>> hardware.this_machine("int8", device="cpu")
+    Traceback (most recent call last):
+    ValueError: dtype must be one that torch multiplies matrices of on cpu (fp32, fp64, bf16, fp16), not 'int8'
+    """
+    from effkit.ceilings import measure_ceilings  # needs torch, which the presets do not
+
+    return measure_ceilings(
+        dtype, device=device, sizes=sizes, copy_bytes=copy_bytes, max_time_s=max_time_s, clock=clock, sync=sync
     )
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import Any
+from typing import Any, TypeAlias
 
 BLOCK = 1000  # a sample lasts at least this many steps of the clock: an error below 0.1 %
 LEAST_SAMPLES = 10
@@ -96,9 +96,7 @@ class Timing:
         """What makes the figures less certain, in words."""
         found = []
         if self.n < LEAST_SAMPLES:
-            found.append(
-                f"Only {_plural(self.n, 'sample')} within max_time_s; a median and its spread need {LEAST_SAMPLES}."
-            )
+            found.append(f"Only {plural(self.n, 'sample')} within max_time_s; a median and its spread need {LEAST_SAMPLES}.")
         if round(self.median_s * self.inner_n / self.resolution_s) < BLOCK:
             found.append(f"A sample is shorter than {BLOCK} steps of the clock ({_seconds(self.resolution_s)}).")
         noise = self.iqr_s / self.median_s if self.median_s else 0.0
@@ -106,7 +104,7 @@ class Timing:
             cause = "something else disturbs this machine" if noise > DISTURBANCE else "the machine fluctuates"
             found.append(f"IQR is {noise:.0%} of the median (limit {FLUCTUATION:.0%}): {cause}.")
         if self.outliers_s:
-            share = f"{len(self.outliers_s)} of {_plural(self.n, 'sample')}"
+            share = f"{len(self.outliers_s)} of {plural(self.n, 'sample')}"
             furthest = _seconds(max(self.outliers_s, key=lambda sample: abs(sample - self.median_s)))
             found.append(f"Outliers: {share} further than {_OUTLIER_MADS} MAD from the median, such as {furthest}; kept.")
         return tuple(found)
@@ -121,8 +119,6 @@ class Timing:
     def _rows(self) -> list[tuple[str, str]]:
         share = f" ({self.iqr_s / self.median_s:.1%} of the median)" if self.median_s else ""
         unit = "calls/s" if self.batch is None else f"items/s (batch {self.batch} / median)"
-        threads = "threads unknown" if self.threads is None else _plural(self.threads, "thread")
-        where = ", ".join(filter(None, [self.device, threads, self.dtype]))
         each = f", each the mean of {self.inner_n:,} calls" if self.inner_n > 1 else ""
         return [
             ("median p50", f"{_seconds(self.median_s)} per call"),
@@ -132,23 +128,42 @@ class Timing:
             ("p99", _seconds(self.p99) + ("" if self.p99_reliable else f" (unreliable: n = {self.n} < {_SAMPLES_FOR_P99})")),
             ("throughput", f"{self.throughput_per_s:,.4g} {unit}"),
             ("samples", f"{self.n:,}{each}"),
-            ("device", where),
+            ("device", conditions(self.device, self.threads, self.dtype)),
             ("clock", f"{self.clock}, step {_seconds(self.resolution_s)}"),
             ("cache", self.cache),
         ]
 
     def __repr__(self) -> str:
-        lines = [f"{name:<11}{value}" for name, value in self._rows()]
-        return "\n".join([*lines, *(f"WARNING    {warning}" for warning in self.warnings)])
+        return as_text(self._rows(), self.warnings)
 
     def _repr_html_(self) -> str:
-        cell = "text-align:left;padding:.15em .8em .15em 0"
-        rows = [*self._rows(), *(("⚠ warning", warning) for warning in self.warnings)]
-        body = [
-            f"<tr><th scope='row' style='{cell}'>{name}</th><td style='{cell}'>{escape(text)}</td></tr>"
-            for name, text in rows
-        ]
-        return f"<table class='effkit-timing'>{''.join(body)}</table>"
+        return as_html(self._rows(), self.warnings, "effkit-timing")
+
+
+Rows: TypeAlias = Sequence[tuple[str, str]]  # the name of each figure, and the figure with its unit
+
+
+def as_text(rows: Rows, warnings: Sequence[str]) -> str:
+    """Return the rows of a result as lines, the figures below one another, then its warnings.
+
+    >>> print(as_text([("median", "2 ms"), ("samples", "8")], ["Only 8 samples."]))
+    median  2 ms
+    samples 8
+    WARNING Only 8 samples.
+    """
+    lines = [*rows, *(("WARNING", warning) for warning in warnings)]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}} {text}" for name, text in lines)
+
+
+def as_html(rows: Rows, warnings: Sequence[str], css_class: str) -> str:
+    """Return the rows of a result and its warnings as an HTML table of this class; the texts may hold any character."""
+    cell = "text-align:left;padding:.15em .8em .15em 0"
+    body = [
+        f"<tr><th scope='row' style='{cell}'>{name}</th><td style='{cell}'>{escape(text)}</td></tr>"
+        for name, text in [*rows, *(("⚠ warning", warning) for warning in warnings)]
+    ]
+    return f"<table class='{css_class}'>{''.join(body)}</table>"
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -163,7 +178,13 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (rank - low)
 
 
-def _plural(count: int, noun: str) -> str:
+def conditions(device: str, threads: int | None, dtype: str | None) -> str:
+    """Write where something was measured: "cpu, 2 threads, float32"."""
+    return ", ".join(filter(None, [device, "threads unknown" if threads is None else plural(threads, "thread"), dtype]))
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun: "1 thread", "2 threads"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

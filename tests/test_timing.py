@@ -217,7 +217,7 @@ def test_the_cache_is_emptied_before_each_sample_and_outside_the_timed_region():
 
 
 def test_a_cold_cache_has_one_call_a_sample_and_warns_where_that_is_too_short(monkeypatch):
-    monkeypatch.setattr(machine, "_last_level_cache", lambda device: 640)
+    monkeypatch.setattr(machine, "last_level_cache", lambda device: 640)
     result = FakeMachine(500, tick=10).measure(cache="cold", min_time_s=0)
     assert result.inner_n == 1
     assert result.warnings == ("A sample is shorter than 1000 steps of the clock (10 ns).",)
@@ -226,7 +226,7 @@ def test_a_cold_cache_has_one_call_a_sample_and_warns_where_that_is_too_short(mo
 
 @pytest.mark.parametrize(("cache_bytes", "buffer_bytes"), [(640, 1280), (3 * 2**20, 6 * 2**20), (None, 256 * 2**20)])
 def test_the_buffer_is_twice_the_last_level_cache_and_each_line_of_it_is_written(monkeypatch, cache_bytes, buffer_bytes):
-    monkeypatch.setattr(machine, "_last_level_cache", lambda device: cache_bytes)
+    monkeypatch.setattr(machine, "last_level_cache", lambda device: cache_bytes)
     flush, name = machine.emptied("cold", "cpu")
     buffer = flush.func.__self__
     assert len(buffer) == buffer_bytes
@@ -237,7 +237,7 @@ def test_the_buffer_is_twice_the_last_level_cache_and_each_line_of_it_is_written
 
 
 def test_the_last_level_cache_of_this_machine_is_a_size_or_unknown():
-    size = machine._last_level_cache("cpu")
+    size = machine.last_level_cache("cpu")
     assert size is None or size >= 2**15
 
 

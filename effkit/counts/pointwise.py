@@ -9,7 +9,7 @@ from effkit.arguments import Size, integer, positive, sizes
 from effkit.counts.units import to_bytes
 from effkit.formula import formula
 
-_OPS_PER_OUTPUT = {"relu": 1, "bias": 1, "softmax": 5, "norm": 7}
+OPS_PER_OUTPUT = {"relu": 1, "bias": 1, "softmax": 5, "norm": 7}
 
 
 @formula("params", "parameters", num_features="C")
@@ -45,14 +45,14 @@ def other_ops(kind: str, outputs: int, *, kernel_size: Size | None = None) -> in
     >>> other_ops("pool", 100, kernel_size=3)
     900
     """
-    if kind not in (*_OPS_PER_OUTPUT, "pool"):
-        raise ValueError(f"kind must be one of {', '.join(map(repr, [*_OPS_PER_OUTPUT, 'pool']))}, not {kind!r}")
+    if kind not in (*OPS_PER_OUTPUT, "pool"):
+        raise ValueError(f"kind must be one of {', '.join(map(repr, [*OPS_PER_OUTPUT, 'pool']))}, not {kind!r}")
     if (kind == "pool") != (kernel_size is not None):
         raise ValueError(f"kernel_size must be given for 'pool' and for nothing else, not {kernel_size!r} for {kind!r}")
     elements = integer("outputs", outputs, least=0)
     if kernel_size is not None:
         return prod(sizes("kernel_size", kernel_size)) * elements
-    return _OPS_PER_OUTPUT[kind] * elements
+    return OPS_PER_OUTPUT[kind] * elements
 
 
 @formula("bytes", "bytes", elements="n", inputs="r", bits="b")

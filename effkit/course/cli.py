@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from effkit.profiling import command as profile_command
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 all is well, 1 somebody must look, 2 it could not be done."""
-    parser = argparse.ArgumentParser(prog="effkit", description="Build and grade the course. Run it in the course folder.")
+    parser = argparse.ArgumentParser(prog="effkit", description="Profile a model; in the course folder, build and grade.")
     parser.add_argument("--course", type=Path, default=Path(), metavar="FOLDER", help="the course folder (default: here)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     notebooks = commands.add_parser("notebooks", help="generate the notebooks in solutions/ and labs/ from their sources")
@@ -20,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     grading.add_argument(
         "--seed", type=_seed, metavar="N", help="the seed of the random cases (default: a new one each run)"
     )
+    profile_command.add(commands)
     options = parser.parse_args(arguments)
+    if options.command == "profile":
+        return profile_command.run(options)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a student's file may have any name
