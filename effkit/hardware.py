@@ -20,7 +20,7 @@ from effkit.roofline import Roofline
 from effkit.table import make_table
 
 if TYPE_CHECKING:
-    from effkit.ceilings import MeasuredMachine
+    from effkit.ceilings_result import MeasuredMachine
 
 
 @dataclass(frozen=True)

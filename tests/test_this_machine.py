@@ -14,6 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from effkit import ceilings, hardware, machine
+from effkit.ceilings_result import MeasuredMachine
 from effkit.formula import withheld
 from effkit.roofline import Roofline, bandwidth_utilisation
 from effkit.timing_result import Timing
@@ -107,7 +108,7 @@ def a_machine(**fields):
         "copy": timing(*[2e-3] * 12),
         "cache_bytes": MIB,
     }
-    return ceilings.MeasuredMachine(**{**values, **fields})
+    return MeasuredMachine(**{**values, **fields})
 
 
 # The two rates
