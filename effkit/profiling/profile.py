@@ -76,11 +76,11 @@ def first_that_runs(
     where = ""
     for meta in (True, False) if real else (True,):
         for wanted in gradients:
-            trace: Trace | None = None
+            copied, trace = shadow(call, meta=meta), None
             try:
-                copied = _initialized(shadow(call, meta=meta), meta)
+                copied = _initialized(copied, meta)
                 trace = _follow(copied)
-                with _untouched(wanted), trace:
+                with _untouched(wanted, copied), trace:
                     result = run(copied, trace)
             except Exception as error:  # noqa: BLE001  whatever a model raises
                 where = trace.failed[0] if trace and trace.failed else call.name()
@@ -122,21 +122,22 @@ def _initialized(call: Call, meta: bool) -> Call:
     """Return the copy with the weights that its lazy modules get from a first pass."""
     if not isinstance(call.model, Module) or not any(map(is_lazy, call.model.parameters())):
         return call
-    with _untouched(True), torch.no_grad():
+    with _untouched(True, call), torch.no_grad():
         call.run()
     return shadow(call, meta=meta)
 
 
 @contextmanager
-def _untouched(gradients: bool) -> Iterator[None]:
+def _untouched(gradients: bool, call: Call) -> Iterator[None]:
     """Run with or without gradients, and leave that, torch's random state and the fast path of attention as they were.
 
     The fast path of nn.MultiheadAttention is one operator for the whole layer, which would hide its products.
     """
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    cards = {tensor.device for tensor in tensors_of(call) if tensor.is_cuda}
     try:
-        with torch.random.fork_rng(), torch.enable_grad() if gradients else torch.inference_mode():
+        with torch.random.fork_rng(cards), torch.enable_grad() if gradients else torch.inference_mode():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
