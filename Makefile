@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.bench-installed
 # nbgrader runs some of its tools as commands, so the environment's own programs must be found first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 JUPYTER_AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser notebooks grade lint clean
+.PHONY: help lab test test-browser bench notebooks grade lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -35,6 +36,17 @@ lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[bench]'
+	@# calflops asks for accelerate and, unsaid, for transformers, to fetch models by name; its counter needs neither.
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --no-deps calflops
+	@touch $@
+
+bench: $(BENCH_STAMP)  ## compare with other counters and torch's timer: speed, memory, and the reason of each difference
+	$(BIN)/python -m benchmarks.profile_speed
+	$(BIN)/python -m benchmarks.timer_agreement
+	$(BIN)/python -m benchmarks.reconcile
 
 notebooks: $(STAMP)  ## generate solutions/ and labs/ notebooks from their sources (FORCE=1 replaces uncommitted work, keeping a .bak)
 	$(BIN)/effkit notebooks $(if $(FORCE),--force)

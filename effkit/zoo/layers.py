@@ -47,7 +47,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False, eager: bool
     """
     group = q.shape[1] // k.shape[1]  # query heads that share one key/value head
     if not eager:
-        return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=group > 1)
+        return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=bool(group > 1))
     k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)  # (n, heads, t, head_dim)
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (n, heads, t, t)
     if causal:
