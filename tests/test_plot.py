@@ -97,6 +97,14 @@ FIGURES = {
     "fifty names": lambda figure=None: roofline([A100], points(50), names=[p.name for p in points(50)], figure=figure),
     "bars": lambda figure=None: layer_bars(layers(8), figure=figure),
     "many bars": lambda figure=None: layer_bars(layers(120), title="A deep network", figure=figure),
+    "long numbers": lambda figure=None: layer_bars(
+        [
+            Layer(f"stage4.{i}.branch.1.conv", params=2_359_296, macs=118_013_952_000, activations=1_317_736)
+            for i in range(8)
+        ],
+        title="Large",
+        figure=figure,
+    ),
     "timeline": lambda figure=None: memory_timeline([("conv1", 5000), ("conv2", 8000), ("fc", 300)], figure=figure),
     "long timeline": lambda figure=None: memory_timeline(
         [(f"stage{i}.branch.0.conv", (i * 37) % 101) for i in range(200)], title="Long", figure=figure

@@ -17,7 +17,8 @@ _LINE = 0.2  # inches that the name of a layer takes across
 _WIDTH, _TOP, _BOTTOM, _GAP = 9.6, 0.65, 0.45, 0.25
 _HEIGHT = (1.6, 6.0)  # inches: the least and the most that the axes of bars have
 _BAR_COLOURS = (COLOURS[0], COLOURS[1], COLOURS[3], COLOURS[4])
-_LETTER = 0.09  # inches that a letter of a title takes
+_HEADING = 12  # points
+_ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # over the lines of the grid
 _TITLES = {"params": "parameters", "macs": "MACs", "activations": "activations"}
 
 
@@ -75,12 +76,18 @@ def _bars(page: Sheet, axes: Axes, index: int, quantity: str, rows: Sequence[Any
     page.line(axes, f"most {index}", [values[most] * 1.05], [most], **arrow)
     axes.set_xlim(0, max(values) * 1.1 or 1)
     name, total, largest = _TITLES.get(quantity, quantity.replace("_", " ")), exact(sum(values)), exact(values[most])
-    room = int((width + _GAP / 2) / _LETTER) - len(f"◀ : {largest}")
-    axes.set_title(f"{name}: {total}\n◀ {shorten(rows[most].name, max(room, 4))}: {largest}", loc="left", fontsize=12)
+    second = _fitted(page, width, rows[most].name, f": {largest}")
+    axes.set_title(f"{name}: {total}\n{second}", loc="left", fontsize=_HEADING)
     axes.grid(True, axis="x")
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
     return f"{name[0].upper()}{name[1:]}: {total} in total, most in {rows[most].name} ({largest})."
+
+
+def _fitted(page: Sheet, width: float, name: str, rest: str) -> str:
+    """Return what marks the largest layer, with as much of its name as the width in inches holds."""
+    lines = [f"◀ {shorten(name, length)}{rest}" for length in range(24, 4, -1)]
+    return next((line for line in lines if page.size(line, _HEADING)[0] <= width), lines[-1])
 
 
 def memory_timeline(
@@ -112,7 +119,7 @@ def memory_timeline(
         page.line(axes, "peak", [peak], [live[peak] * 1.03], marker="v", markersize=10, color=INK, linestyle="none")
         side = "left" if peak < len(live) / 3 else "right" if peak > len(live) * 2 / 3 else "center"
         words = f"peak {exact(live[peak])} {unit} at {names[peak]}"
-        page.text(axes, "peak name", (peak, live[peak] * 1.07), words, ha=side, va="bottom")
+        page.text(axes, "peak name", (peak, live[peak] * 1.07), words, ha=side, va="bottom", bbox=_ON_WHITE)
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, (max(live) or 1) * 1.2), ylabel=f"live activations ({unit})")
         axes.set_title(title, loc="left")
         axes.grid(True, axis="y")
