@@ -43,22 +43,18 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the profile; return 0, or 2 with a line that says what was wrong."""
-    import torch
-
-    from effkit.profiling.profile import ForwardError, profile
-    from effkit.profiling.training import profile_training
+    from effkit.profiling.profile import ForwardError
 
     try:
-        model = _load(options.model)
-        inputs = [torch.zeros(shape, dtype=dtype, device="meta") for shape, dtype in options.input]
-        if isinstance(model, torch.nn.Module):
-            model.train(options.train)
-        found = profile(model, *inputs)
-        placed = found.on(*_device_and_dtype(options.on)) if options.on else None
-        step = profile_training(model, *inputs) if options.training else None
+        try:
+            found, placed, step = _profiled(options, "meta")
+        except ForwardError as problem:
+            if "meta" not in str(problem).lower():
+                raise
+            found, placed, step = _profiled(options, "cpu")  # the model looks at its numbers
     except (ForwardError, ImportError, KeyError, TypeError, ValueError) as problem:
-        message = problem.args[0] if isinstance(problem, KeyError) else problem
-        print(f"effkit: {message}", file=sys.stderr)
+        message = str(problem.args[0] if isinstance(problem, KeyError) else problem)
+        print(f"effkit: {message.splitlines()[0]}", file=sys.stderr)
         return 2
     if options.json:
         placement = {} if placed is None else {"on": options.on, "time_s": placed.time_s}
@@ -67,6 +63,22 @@ def run(options: argparse.Namespace) -> int:
     else:
         print("\n\n".join(str(part) for part in (found, placed, step) if part is not None))
     return 0
+
+
+def _profiled(options: argparse.Namespace, device: str) -> tuple[Any, Any, Any]:
+    """Return the profile of the model, made on a device; and on the machine and in training, or None where not asked for."""
+    import torch
+
+    from effkit.profiling.profile import profile
+    from effkit.profiling.training import profile_training
+
+    model = _load(options.model, device)
+    inputs = [torch.zeros(shape, dtype=dtype, device=device) for shape, dtype in options.input]
+    if isinstance(model, torch.nn.Module):
+        model.train(options.train)
+    found = profile(model, *inputs)
+    placed = found.on(*_device_and_dtype(options.on)) if options.on else None
+    return found, placed, profile_training(model, *inputs) if options.training else None
 
 
 def _shape(argument: str) -> tuple[tuple[int, ...], Any]:
@@ -87,24 +99,32 @@ def _device_and_dtype(argument: str) -> tuple[str, str]:
     return device, dtype
 
 
-def _load(argument: str) -> Any:
-    """Return the model that "package.module:name" names; a class or function is called, on the meta device if it can be."""
+def _load(argument: str, device: str) -> Any:
+    """Return the model that "package.module:name" names; a class or function is called, on `device` if it can be."""
     import torch
 
-    place, separator, name = argument.partition(":")
-    if not separator or not name:
+    place, _, name = argument.partition(":")
+    if not place or not name:
         raise ValueError(f"the model must be given as MODULE:NAME, such as effkit.zoo:resnet50, not {argument!r}")
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(place)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except AttributeError:
-        raise ValueError(f"{place} has no {name!r}") from None
+    except Exception as error:
+        raise ValueError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ValueError(f"{place} has no {name!r}")
+        found = getattr(found, part)
     if isinstance(found, torch.nn.Module):
         return found
+    if not callable(found):
+        raise ValueError(f"{argument} is no model, class or function, but {found!r}")
     try:
-        with torch.device("meta"):
+        with torch.device(device):
             return found()
     except Exception:  # noqa: BLE001  a model may look at its numbers while it is built
+        pass
+    try:
         return found()
+    except Exception as error:
+        raise ValueError(f"{argument} cannot be made: {type(error).__name__}: {error}") from error

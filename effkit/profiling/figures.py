@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from effkit.profiling.operators import GLOBAL_POOL, Operator
 from effkit.profiling.result import Layer
 
-# Layers by the convention of activations; everything else is folded into one of them or works in place.
-LAYERS = frozenset({"conv", "depthwise_conv", "linear", "matmul", "attention", "recurrent", "pool", "norm", "custom"})
+# Kinds that are folded into a layer, work in place or only move data. Every other kind is a layer with activations.
+_FOLDED = frozenset(
+    {"activation", "batch_norm", "copy", "elementwise", "embedding", "reduction", "resample", "softmax", "uncounted"}
+)
+_WITH_ONE_INPUT = _FOLDED | {"conv", "depthwise_conv", "recurrent", "pool", "norm"}
 _PRODUCTS_IN_A_COMPLEX_ONE = 4
+_COMPRESSED = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
 
 
 def figures(
@@ -33,10 +38,9 @@ def figures(
     inputs = [tensor for tensor, weight in zip(operands, is_weight, strict=True) if not weight]
     if operator is not None:
         operator = GLOBAL_POOL if name == "aten.mean" and _is_global_pool(*args) else operator
-    kind = _kind(operator, args, out, any(is_weight))
+    kind = _kind(operator, args, any(is_weight))
     options = {key: value for key, value in kwargs.items() if key != "out"}
-    products = _PRODUCTS_IN_A_COMPLEX_ONE if out.is_complex() else 1
-    macs = products * operator.macs(*args, out=result, **options) if operator and operator.macs else 0
+    macs = _macs(operator.macs(*args, out=result, **options), operands, out) if operator and operator.macs else 0
     other_ops = operator.other_ops(*args, out=result, **options) if operator and operator.other_ops else 0
     moved = _moved(operator.moves if operator else "all", operands, out)
     elements = sum(count for count, tensor in moved if tensor.is_floating_point())
@@ -52,7 +56,7 @@ def figures(
         macs=macs,
         other_ops=other_ops,
         input_activations=sum(map(_elements, _activations(kind, inputs))),
-        activations=out.numel() if kind in LAYERS else 0,
+        activations=0 if kind in _FOLDED else out.numel(),
         bytes_moved=floating_bytes + other_bytes,
         elements_moved=elements,
         other_bytes=other_bytes,
@@ -66,15 +70,26 @@ def first_tensor(result: Any) -> Tensor | None:
     return next((value for value in results if isinstance(value, Tensor)), None)
 
 
-def _kind(operator: Operator | None, args: Sequence[Any], out: Tensor, has_weight: bool) -> str:
+def _macs(macs: int, operands: list[Tensor], out: Tensor) -> int:
+    """Return the MACs of a call from those of dense, real operands: zeros that are not stored are not multiplied."""
+    sparse = next((tensor for tensor in operands if tensor.is_sparse or tensor.layout in _COMPRESSED), None)
+    if sparse is not None:
+        macs = macs * _stored(sparse) // max(sparse.numel(), 1)
+    return _PRODUCTS_IN_A_COMPLEX_ONE * macs if out.is_complex() else macs
+
+
+def _stored(tensor: Tensor) -> int:
+    """Return the elements that a sparse tensor stores."""
+    return (tensor._values() if tensor.is_sparse else tensor.values()).numel()
+
+
+def _kind(operator: Operator | None, args: Sequence[Any], has_weight: bool) -> str:
     if operator is None:
         return "uncounted"
     if operator.kind == "matmul" and has_weight:
         return "linear"
-    if operator.kind == "conv" and len(args) > 1:
-        channels, weight = args[0].shape[1], args[1]
-        if channels > 1 and weight.shape[1] == 1 and out.shape[1] % channels == 0:
-            return "depthwise_conv"
+    if operator.kind == "conv" and len(args) > 8 and args[8] == args[0].shape[1] > 1:  # as many groups as channels
+        return "depthwise_conv"
     return operator.kind
 
 
@@ -88,7 +103,7 @@ def _activations(kind: str, inputs: list[Tensor]) -> list[Tensor]:
     """Return the operands that are a layer's input: not masks, initial states or the like."""
     if kind == "attention":
         return inputs[:3]
-    return inputs if kind in ("matmul", "linear", "custom") else inputs[:1]
+    return inputs[:1] if kind in _WITH_ONE_INPUT else inputs
 
 
 def _moved(moves: str, operands: list[Tensor], out: Tensor) -> list[tuple[int, Tensor]]:
@@ -109,5 +124,9 @@ def _moved(moves: str, operands: list[Tensor], out: Tensor) -> list[tuple[int, T
 def _elements(tensor: Tensor) -> int:
     """Return the elements that a tensor has in memory: a dimension that was expanded repeats the same ones."""
     if tensor.is_sparse:
-        return int(tensor._nnz()) * (tensor.sparse_dim() + 1)
+        return _stored(tensor) + tensor.sparse_dim() * int(tensor._nnz())
+    if tensor.layout in _COMPRESSED:  # each value has an index, and each row says where it ends
+        return _stored(tensor) + int(tensor._nnz()) + tensor.shape[-2] + 1
+    if tensor.layout is not torch.strided:
+        return tensor.numel()
     return prod(size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or not size)

@@ -50,7 +50,7 @@ class Lifetimes:
 
     def _last_reads(self) -> dict[int, int]:
         last = {buffer: step for step, (_, _, reads, _) in enumerate(self.steps) for buffer in reads}
-        return last | dict.fromkeys(self.outputs, len(self.steps) - 1)
+        return last | dict.fromkeys(self.outputs, len(self.steps))  # kept beyond the last step
 
     def _places(self, last_read: dict[int, int]) -> dict[int, int]:
         """Return the buffer in whose memory each buffer lies that was written over another one."""

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from typing import Any, TypeAlias
 
 import torch
@@ -45,14 +46,16 @@ def register(operator: Any, formula: Formula, *, kind: str = "custom", other_ops
     and, if it has an argument `out`, with the result as ``out=``. `other_ops` counts operations that are no MACs in the same
     way. `kind` names the kind of layer. A second call replaces the first, and torch's operators can be given other formulas.
 
-    Raises TypeError if `operator` is no torch operator or a formula cannot be called.
+    Raises TypeError if `operator` is no torch operator or a formula cannot be called; the profile raises `ForwardError` if
+    a formula returns no integer.
 
     >>> register("mylib::gram", lambda x: x.shape[0] ** 2 * x.shape[1])
     """
-    for name, function in (("formula", formula), ("other_ops", other_ops)):
-        if function is not None and not callable(function):
-            raise TypeError(f"{name} must be a function that returns an integer, not {function!r}")
-    REGISTERED[_name(operator)] = Operator(kind, _accepting_out(formula), other_ops and _accepting_out(other_ops))
+    for argument, function in (("formula", formula), ("other_ops", other_ops)):
+        if not callable(function) and (function is not None or argument == "formula"):
+            raise TypeError(f"{argument} must be a function that returns an integer, not {function!r}")
+    name = _name(operator)
+    REGISTERED[name] = Operator(kind, _checked(formula, name), other_ops and _checked(other_ops, name))
 
 
 def look_up(func: Any) -> Operator | None:
@@ -68,7 +71,8 @@ def look_up(func: Any) -> Operator | None:
         return Operator(kind, _halved(flop_registry[func.overloadpacket]))
     if torch.Tag.pointwise in func.tags:
         return ELEMENTWISE
-    forward = OPERATORS.get(base.removesuffix("_backward"))
+    stem = base.removesuffix("_backward")
+    forward = OPERATORS.get(stem) or OPERATORS.get(f"{stem}_forward")
     return ELEMENTWISE if base.endswith("_backward") and forward and not forward.macs else None
 
 
@@ -82,11 +86,19 @@ def _name(operator: Any) -> str:
     raise TypeError(f"operator must be a torch operator such as torch.ops.aten.mm, or its name, not {operator!r}")
 
 
-def _accepting_out(formula: Formula) -> Formula:
+def _checked(formula: Formula, name: str) -> Formula:
+    """Return a formula of somebody else's that may be given ``out=``, and that says so when its result is no integer."""
     parameters = inspect.signature(formula).parameters.values()
-    if any(parameter.name == "out" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return formula
-    return lambda *args, out, **kwargs: formula(*args, **kwargs)
+    accepts_out = any(parameter.name == "out" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+    def checked(*args: Any, out: Any, **kwargs: Any) -> int:
+        count = formula(*args, out=out, **kwargs) if accepts_out else formula(*args, **kwargs)
+        try:
+            return index(count)
+        except TypeError:
+            raise TypeError(f"the formula of {name} must return an integer, not {count!r}") from None
+
+    return checked
 
 
 def _halved(flops: Formula) -> Formula:
@@ -107,7 +119,8 @@ def fused_attention(
 
     The meta device has no such kernel: left alone, it would write the scores to memory and copy the result.
     """
-    if query.dim() != 4 or query.shape[0] != key.shape[0] or query.shape[-1] != value.shape[-1]:
+    alike = query.dim() == 4 and query.shape[0] == key.shape[0] and query.shape[-1] == value.shape[-1]
+    if not (query.is_meta and alike):  # with real numbers torch itself takes the kernel that is best
         return SPELLED_ATTENTION(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
     mask = attn_mask if attn_mask is None or attn_mask.is_floating_point() else attn_mask.to(query.dtype)
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
@@ -134,8 +147,22 @@ def _batches_added(_: Tensor, x: Tensor, *__: Any, out: Tensor, **___: Any) -> i
     return out.numel() * x.shape[0] * x.shape[2]
 
 
+def _grouped(x: Tensor, y: Tensor, *_: Any, out: Tensor, **__: Any) -> int:
+    """Each row meets the weights of its own group alone; where the groups divide the summed dimension, each its own part."""
+    return x.shape[0] * x.shape[1] * y.shape[1] if x.dim() == y.dim() == 2 else _rows(x, out=out)
+
+
 def _each_product(*_: Any, out: Tensor, **__: Any) -> int:
     return out.numel()
+
+
+def _trilinear(x1: Tensor, x2: Tensor, x3: Tensor, *expanded: Any, out: Tensor, **__: Any) -> int:
+    """What nn.Bilinear and its gradients are made of: a sum of products over the dimensions that the operands share."""
+    shapes = []
+    for x, missing in zip((x1, x2, x3), expanded, strict=False):
+        sizes = iter(x.shape)
+        shapes.append([1 if dim in missing else next(sizes) for dim in range(x.dim() + len(missing))])
+    return prod(max(sizes) for sizes in zip(*shapes, strict=True))
 
 
 def _bilinear(x1: Tensor, x2: Tensor, weight: Tensor, *_: Any, out: Tensor, **__: Any) -> int:
@@ -148,8 +175,8 @@ def _distance(x1: Tensor, x2: Tensor, p: float = 2.0, *_: Any, out: Tensor, **__
     return out.numel() * x1.shape[-1] if p == 2 else 0
 
 
-def _sparse(x: Tensor, y: Tensor, *_: Any, out: Tensor, **__: Any) -> int:
-    return x._nnz() * y.shape[-1]
+def _distance_backward(grad: Tensor, x1: Tensor, x2: Tensor, p: float, *_: Any, out: Tensor, **__: Any) -> int:
+    return _distance(x1, x2, p, out=grad)
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, out: Any, **__: Any) -> int:
@@ -181,6 +208,11 @@ def _recurrent(x: Tensor, *args: Any, out: Any, **__: Any) -> int:
 
 def _recurrent_onednn(x: Tensor, input_weight: Tensor, hidden_weight: Tensor, *_: Any, out: Any, **__: Any) -> int:
     return prod(x.shape[:-1]) * (input_weight.numel() + hidden_weight.numel())
+
+
+def _recurrent_onednn_backward(*args: Any, out: Any, **kwargs: Any) -> int:
+    """The gradients of the input, the state before and the weights, whether they are wanted or not."""
+    return 2 * _recurrent_onednn(*args, out=out, **kwargs)
 
 
 def _bag(weight: Tensor, indices: Tensor, *args: Any, out: Any, **kwargs: Any) -> int:
@@ -220,8 +252,8 @@ def _window(x: Tensor, kernel_size: Any, *_: Any, out: Any, **__: Any) -> int:
 
 
 def _first(out: Any) -> Tensor:
-    first: Tensor = out if isinstance(out, Tensor) else out[0]
-    return first
+    """Return the result, or the first tensor among several: a gradient that nobody wants is None."""
+    return out if isinstance(out, Tensor) else next(value for value in out if isinstance(value, Tensor))
 
 
 ELEMENTWISE = Operator("elementwise", other_ops=_each_output)
@@ -243,13 +275,16 @@ def _table() -> dict[str, Operator]:
     groups: list[tuple[Operator, str]] = [
         (Operator("linear", _rows, _bias), "linear"),
         (Operator("matmul", _rows), "mm bmm mv dot vdot linalg_vecdot _int_mm _weight_int8pack_mm _weight_int4pack_mm"),
-        (Operator("matmul", _rows_added, _each_output), "addmm baddbmm addmv"),
+        (Operator("matmul", _rows), "_sparse_mm"),
+        (Operator("matmul", _rows_added, _each_output), "addmm baddbmm addmv _sparse_addmm"),
+        (Operator("matmul", _grouped), "_grouped_mm _scaled_grouped_mm"),
         (Operator("matmul", _batches_added, _each_output), "addbmm"),
         (Operator("matmul", _each_product), "outer ger"),
         (Operator("matmul", _each_product, _each_output), "addr"),
         (Operator("matmul", _bilinear, _each_output), "bilinear"),
+        (Operator("matmul", _trilinear), "_trilinear"),
         (Operator("matmul", _distance), "cdist _cdist_forward _euclidean_dist"),
-        (Operator("matmul", _sparse), "_sparse_mm"),
+        (Operator("matmul", _distance_backward), "_cdist_backward"),
         (convolution, "convolution _convolution"),
         (Operator("conv", _convolution_backward), "convolution_backward"),
         (Operator("attention", _attention, _scores), "scaled_dot_product_attention"),
@@ -257,6 +292,7 @@ def _table() -> dict[str, Operator]:
         (Operator("attention", _attention_backward), "_scaled_dot_product_flash_attention_for_cpu_backward"),
         (Operator("recurrent", _recurrent), "lstm gru rnn_tanh rnn_relu _cudnn_rnn"),
         (Operator("recurrent", _recurrent_onednn), "mkldnn_rnn_layer"),
+        (Operator("recurrent", _recurrent_onednn_backward), "mkldnn_rnn_layer_backward"),
         (Operator("embedding", moves="selected"), "embedding"),
         (Operator("embedding", _bag, _each_output, "selected"), "_embedding_bag _embedding_bag_forward_only"),
         (norm, "layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm _fused_rms_norm"),
@@ -276,13 +312,17 @@ def _table() -> dict[str, Operator]:
         (_taps(4), "upsample_bilinear2d _upsample_bilinear2d_aa grid_sampler_2d"),
         (_taps(8), "upsample_trilinear3d grid_sampler_3d"),
         (_taps(16), "upsample_bicubic2d _upsample_bicubic2d_aa"),
-        (ELEMENTWISE, "native_dropout bernoulli polar complex scatter_add scatter_reduce index_add index_reduce"),
+        (
+            ELEMENTWISE,
+            "floor_divide native_dropout bernoulli polar complex scatter_add scatter_reduce index_add index_reduce",
+        ),
         (reduction, "sum mean prod amax amin argmax argmin max min any all var std var_mean std_mean logsumexp"),
         (
             reduction,
             "linalg_vector_norm norm cumsum cumprod logcumsumexp nansum count_nonzero aminmax _weight_norm_interface",
         ),
-        (reduction, "nll_loss_forward nll_loss2d_forward mse_loss smooth_l1_loss huber_loss binary_cross_entropy"),
+        (reduction, "nll_loss_forward nll_loss2d_forward mse_loss smooth_l1_loss huber_loss soft_margin_loss"),
+        (reduction, "binary_cross_entropy binary_cross_entropy_with_logits"),
         (copy, "clone _to_copy cat stack constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d col2im im2col"),
         (copy, "replication_pad1d replication_pad2d replication_pad3d roll flip repeat tril triu masked_fill where"),
         (copy, "pixel_shuffle pixel_unshuffle channel_shuffle upsample_nearest1d upsample_nearest2d upsample_nearest3d"),
@@ -295,7 +335,7 @@ def _table() -> dict[str, Operator]:
         (Operator("copy", moves="overwritten"), "new_zeros new_ones new_full linspace scalar_tensor rand randn rand_like"),
         (Operator("copy", moves="overwritten"), "randn_like randint randint_like randperm uniform normal exponential"),
         (_AT_REST, "empty empty_strided empty_like new_empty new_empty_strided resize"),
-        (_AT_REST, "_unsafe_view unsafe_split unsafe_split_with_sizes"),
+        (_AT_REST, "_unsafe_view unsafe_split unsafe_split_with_sizes _sparse_coo_tensor_with_dims_and_tensors"),
     ]
     return {f"aten.{name}": operator for operator, names in groups for name in names.split()}
 

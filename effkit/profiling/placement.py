@@ -105,6 +105,8 @@ def place(profile: "Profile", machine: "str | Device | Roofline", dtype: str) ->
     bits = bits_of(dtype)
     if isinstance(machine, Roofline):
         name, roofline = "roofline", machine
+    elif not isinstance(machine, str | hardware.Device):
+        raise TypeError(f"hardware must be a key of effkit.hardware, one of its devices or a Roofline, not {machine!r}")
     else:
         device = look_up(hardware.devices(), machine, "effkit.hardware") if isinstance(machine, str) else machine
         name, roofline = device.name, device.roofline(dtype)
@@ -118,7 +120,8 @@ def bits_of(dtype: str) -> int:
     Raises ValueError, naming the keys, for another.
     """
     formats: Any = dtypes
-    family = [formats[key] for key in formats if f"{key}_".startswith(f"{dtype}_") or dtype.startswith(f"{key}_")]
+    text = str(dtype)
+    family = [formats[key] for key in formats if f"{key}_".startswith(f"{text}_") or text.startswith(f"{key}_")]
     if not family:
         raise ValueError(f"dtype must be one of {', '.join(formats)}, not {dtype!r}")
     return int(family[0].bits)

@@ -4,23 +4,25 @@ The pass runs on a copy of the model, so the caller's stays as it is, and on the
 no arithmetic. A model that looks at its numbers cannot run there; it is run where its tensors are, and the profile says so.
 """
 
+import random
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, functional
 from torch.nn.parameter import is_lazy
-from torch.utils._pytree import tree_leaves
 
 from effkit.formula import can_be_withheld
+from effkit.profiling.operators import fused_attention
 from effkit.profiling.result import Profile
-from effkit.profiling.shadow import Call, shadow, tensors_of
+from effkit.profiling.shadow import Call, shadow, tensors_in, tensors_of
 from effkit.profiling.trace import Trace
 
 T = TypeVar("T")
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class ForwardError(RuntimeError):
@@ -46,7 +48,7 @@ def profile(model: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Profile:
     call = Call(plain_module(model), args, kwargs)
     # Without gradients first; with them for a model that differentiates in its forward pass.
     copied, trace, outputs, notes = first_that_runs(call, (False, True), lambda copied, _: copied.run())
-    trace.keep([leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)])
+    trace.keep(list(tensors_in(outputs)))
     params, buffers = copied.weights()
     inputs = copied.tensors()
     return Profile(
@@ -64,6 +66,7 @@ def profile(model: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Profile:
     )
 
 
+@torch.inference_mode(False)  # a caller's inference mode would reach into the copy
 def first_that_runs(
     call: Call, gradients: tuple[bool, ...], run: Callable[[Call, Trace], T]
 ) -> tuple[Call, Trace, T, tuple[str, ...]]:
@@ -89,6 +92,9 @@ def first_that_runs(
                 why = f"{type(reason).__name__}: {reason}".splitlines()[0]
                 note = f"Run with real numbers, because on the meta device it fails: {textwrap.shorten(why, 150)}"
                 return copied, trace, result, () if meta else (note,)
+            finally:
+                if trace:
+                    trace.restore()
     raise ForwardError(f"the pass failed in {where}: {type(failure).__name__}: {failure}") from failure
 
 
@@ -98,6 +104,8 @@ def plain_module(model: Any) -> Any:
     Raises TypeError if the model cannot be called or has packed weights.
     """
     model = getattr(model, "_orig_mod", model)
+    if isinstance(model, type):
+        raise TypeError(f"model must be a module, not the class {model.__name__}: make one first, {model.__name__}(...)")
     if not callable(model):
         raise TypeError(f"model must be a torch module or another function of tensors, not {type(model).__name__}")
     for name, module in model.named_modules() if isinstance(model, Module) else ():
@@ -129,15 +137,29 @@ def _initialized(call: Call, meta: bool) -> Call:
 
 @contextmanager
 def _untouched(gradients: bool, call: Call) -> Iterator[None]:
-    """Run with or without gradients, and leave that, torch's random state and the fast path of attention as they were.
+    """Run with or without gradients, and leave that, the random states and how attention is computed as they were.
 
     The fast path of nn.MultiheadAttention is one operator for the whole layer, which would hide its products.
     """
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
     cards = {tensor.device for tensor in tensors_of(call) if tensor.is_cuda}
+    with _ONE_AT_A_TIME:
+        fast_path, drawn = torch.backends.mha.get_fastpath_enabled(), random.getstate()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with torch.random.fork_rng(cards), _with_gradients() if gradients else torch.inference_mode():
+                yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast_path)
+            random.setstate(drawn)
+
+
+@contextmanager
+def _with_gradients() -> Iterator[None]:
+    """Run with gradients, and with attention as one operator: torch would take it apart before a trace could see it."""
+    spelled = functional.scaled_dot_product_attention
+    functional.scaled_dot_product_attention = fused_attention
     try:
-        with torch.random.fork_rng(cards), torch.enable_grad() if gradients else torch.inference_mode():
+        with torch.enable_grad():
             yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
+        functional.scaled_dot_product_attention = spelled

@@ -159,13 +159,14 @@ class Profile:
         return -int(-self._peak(rule, inplace_depthwise, lambda own: (bits or own) / 8) // 1)
 
     def _peak(self, rule: str, inplace_depthwise: bool, weigh: Any) -> float:
+        alone = self.input_elements * weigh(self.input_bits)  # where nothing else happens
         if rule == "live":
             if inplace_depthwise:
                 raise ValueError("inplace_depthwise goes with the rule 'layer': 'live' follows the tensors that were made")
-            return max((live for _, live in self.lifetimes.timeline(weigh)), default=0)
+            return max((live for _, live in self.lifetimes.timeline(weigh)), default=alone)
         if rule != "layer":
             raise ValueError(f"rule must be 'layer' or 'live', not {rule!r}")
-        peak = self.input_elements * weigh(self.input_bits) if not any(layer.activations for layer in self.layers) else 0
+        peak = alone if not any(layer.activations for layer in self.layers) else 0
         for layer in self.layers:
             if layer.activations:
                 both = layer.input_activations, layer.activations
@@ -190,7 +191,7 @@ class Profile:
         `hardware` is a key of `effkit.hardware` ("a100-80gb-sxm"), one of its devices, or a `Roofline` for that dtype;
         `dtype` (a key of `effkit.dtypes`) sets the size of every floating-point element and chooses the device's peak.
 
-        Raises KeyError for an unknown device, ValueError for a dtype that it has no peak for.
+        Raises KeyError for an unknown device, TypeError for what is none, ValueError for a dtype that it has no peak for.
         """
         from effkit.profiling.placement import place
 

@@ -6,6 +6,7 @@ a forward pass does not change, and has everything else for itself.
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -31,8 +32,8 @@ class Call(NamedTuple):
         return list(self.model.named_modules()) if isinstance(self.model, Module) else []
 
     def tensors(self) -> list[Tensor]:
-        """Return the tensors among the arguments, in lists and dictionaries too."""
-        return [leaf for leaf in tree_leaves((self.args, self.kwargs)) if isinstance(leaf, Tensor)]
+        """Return the distinct tensors among the arguments."""
+        return list({id(tensor): tensor for tensor in tensors_in((self.args, self.kwargs))}.values())
 
     def weights(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return the distinct parameters that have a shape and the distinct buffers of the model."""
@@ -49,11 +50,13 @@ class Call(NamedTuple):
 def shadow(call: Call, *, meta: bool) -> Call:
     """Return a copy of a call, on the meta device or where it is; a tensor that is used twice stays one.
 
-    An attribute of a module that cannot be copied, a lock or an open file, is shared with the model. Raises TypeError if
-    the model cannot be copied even so.
+    An argument or an attribute of a module that cannot be copied, a lock or an open file, is shared with the caller. Raises
+    TypeError if the model or a tensor cannot be copied even so.
     """
     stand_ins: dict[int, Any] = {}  # by the identity of what they stand for, as copy.deepcopy keeps them
     for tensor in tensors_of(call):
+        if tensor.is_nested or tensor.is_mkldnn:
+            raise TypeError("effkit counts dense and sparse tensors, not nested or MKL-DNN ones: pad or convert them")
         if id(tensor) not in stand_ins:
             stand_ins[id(tensor)] = _on_meta(tensor) if meta else _in_place(tensor)
     try:
@@ -69,25 +72,41 @@ def shadow(call: Call, *, meta: bool) -> Call:
 
 
 def _that_cannot_be_copied(call: Call, stand_ins: Mapping[int, Any]) -> dict[int, Any]:
-    shared: dict[int, Any] = {}
+    values = [*call.args, *call.kwargs.values()] if call.modules() else [*call.args, *call.kwargs.values(), call.model]
     for _, module in call.modules():
-        for name, value in vars(module).items():
-            if name != "_modules":
-                try:
-                    copy.deepcopy(value, dict(stand_ins))
-                except Exception:  # noqa: BLE001  whatever it raises
-                    shared[id(value)] = value
+        values += [value for name, value in vars(module).items() if name != "_modules"]
+    shared: dict[int, Any] = {}
+    for value in values:
+        try:
+            copy.deepcopy(value, dict(stand_ins))
+        except Exception:  # noqa: BLE001  whatever it raises
+            shared[id(value)] = value
     return shared
 
 
 def tensors_of(call: Call) -> Iterator[Tensor]:
     """Go through the parameters, buffers and other tensors of a model's modules, and the tensors it is called with."""
     for _, module in call.modules():
-        attributes = vars(module).values()
-        for value in (*module._parameters.values(), *module._buffers.values(), *attributes):
+        for value in vars(module).values():
             if isinstance(value, Tensor):
                 yield value
+            elif isinstance(value, list | tuple | dict) and value:
+                yield from tensors_in(value)
     yield from call.tensors()
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Go through the tensors of a value: in lists, dictionaries, other containers and dataclasses too."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        for leaf in tree_leaves(waiting.pop(0)):
+            if isinstance(leaf, Tensor):
+                yield leaf
+            elif id(leaf) not in seen and isinstance(leaf, Mapping):
+                waiting.append(list(leaf.values()))
+            elif id(leaf) not in seen and is_dataclass(leaf):
+                waiting.append([getattr(leaf, field.name, None) for field in fields(leaf)])
+            seen.add(id(leaf))
 
 
 def _on_meta(tensor: Tensor) -> Tensor:
@@ -103,7 +122,10 @@ def _on_meta(tensor: Tensor) -> Tensor:
 def _in_place(tensor: Tensor) -> Tensor:
     if is_lazy(tensor):
         return copy.deepcopy(tensor)
-    return _like(tensor, tensor.detach() if isinstance(tensor, Parameter) else tensor.detach().clone())
+    if not isinstance(tensor, Parameter) or tensor.is_inference():
+        return _like(tensor, tensor.detach().clone())
+    # Not detach(), whose result would tell the caller's own autograd of changes: `Trace` takes them back.
+    return _like(tensor, tensor.data)
 
 
 def _like(tensor: Tensor, data: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import Module, Parameter
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from effkit.profiling.figures import figures
 from effkit.profiling.lifetimes import Lifetimes
@@ -32,7 +33,8 @@ _VALUES = frozenset({int, float, bool, str, type(None), torch.dtype, torch.devic
 class _Known:
     """How to treat an operator: take it apart if that is possible, else pass it on if it is a view, else count it.
 
-    `fresh` if its results are new memory, `repeatable` if their shapes follow from the operands' shapes.
+    `fresh` if its results are new memory, `repeatable` if their shapes follow from the operands' shapes. `writes` has the
+    position and the name of each argument that it changes.
     """
 
     name: str
@@ -41,6 +43,7 @@ class _Known:
     apart: bool
     fresh: bool
     repeatable: bool
+    writes: tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     `params` and `buffers` are the model's, `inputs` what it is called with, and `root` names the model itself.
     """
 
+    supports_higher_order_operators = True
+
     def __init__(self, params: Sequence[Tensor], buffers: Sequence[Tensor], inputs: Sequence[Tensor], root: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
@@ -70,6 +75,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for param in params:
             self._unread[_memory(param)] = self._unread.get(_memory(param), 0) + param.numel()
         self._buffers: dict[int, int] = {}  # which lifetime a piece of memory is in now
+        self._held: list[Any] = []  # what keeps the identity of a piece of memory from being given to a later one
+        self._overwritten: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
         self.lifetimes.inputs = [self._begin(tensor) for tensor in inputs]
         self._on_meta = all(tensor.is_meta for tensor in (*params, *buffers, *inputs))
         self._known: dict[Any, _Known] = {}
@@ -115,6 +122,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._count(func, known, args, kwargs, operands, signature)
 
     def _learn(self, func: Any) -> _Known:
+        if isinstance(func, torch._ops.HigherOrderOperator):  # torch.cond and the like, whose branches are not seen
+            name = str(func)
+            return _Known(name, None, view=False, apart=False, fresh=False, repeatable=False, writes=())
         operator, schema = look_up(func), func._schema
         aliases = any(result.alias_info is not None for result in schema.returns)
         self._known[func] = known = _Known(
@@ -124,6 +134,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             apart=operator is None and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE),
             fresh=not aliases and not schema.is_mutable,
             repeatable=torch.Tag.dynamic_output_shape not in func.tags,
+            writes=tuple((i, a.name) for i, a in enumerate(schema.arguments) if a.alias_info and a.alias_info.is_write),
         )
         return known
 
@@ -155,6 +166,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             ]
             result: Any = results[0] if earlier.single else tuple(results)
         else:
+            if known.writes and not self._on_meta:
+                self._save([args[i] if i < len(args) else kwargs.get(name) for i, name in known.writes])
             run = fused_attention if func is _ATTENTION and self._on_meta else func
             result = run(*args, **kwargs)
         if earlier is None:
@@ -179,7 +192,22 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _begin(self, tensor: Tensor) -> int:
         buffer = self.lifetimes.new(tensor.numel(), 8 * tensor.element_size())
         self._buffers[_memory(tensor)] = buffer
+        if tensor.layout is torch.strided:
+            memory = tensor.untyped_storage()
+            self._held.append(memory if tensor.is_meta else StorageWeakRef(memory))  # type: ignore[no-untyped-call]
         return buffer
+
+    def _save(self, written: list[Any]) -> None:
+        """Keep the numbers of weights that are about to be changed: parameters share theirs with the caller's model."""
+        for tensor in tree_leaves(written):
+            if isinstance(tensor, Tensor) and _memory(tensor) in self._weights and _memory(tensor) not in self._overwritten:
+                memory = tensor.untyped_storage()
+                self._overwritten[_memory(tensor)] = memory, memory.clone()  # type: ignore[no-untyped-call]
+
+    def restore(self) -> None:
+        """Give the weights that the model changed the numbers that they had before."""
+        for memory, before in self._overwritten.values():
+            memory.copy_(before)
 
 
 def _template(result: Any, known: _Known, memories: list[int]) -> tuple[tuple[tuple[Any, ...] | None, ...] | None, bool]:

@@ -3,25 +3,18 @@
 The backward pass is torch's own, run on the meta device; nothing is assumed of how a layer is differentiated.
 """
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.nn import functional
-from torch.utils._pytree import tree_leaves
 
 from effkit.formula import can_be_withheld
-from effkit.profiling.operators import SPELLED_ATTENTION, fused_attention
 from effkit.profiling.profile import first_that_runs, plain_module
-from effkit.profiling.shadow import Call
+from effkit.profiling.shadow import Call, tensors_in
 from effkit.profiling.trace import Trace
-
-_ONE_AT_A_TIME = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -136,22 +129,11 @@ def _step(call: Call, trace: Trace) -> tuple[int, int] | None:
             saved[memory._cdata] = memory.nbytes()
         return tensor
 
-    with saved_tensors_hooks(pack, lambda tensor: tensor), _fused_attention():
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
         outputs = call.run()
-    ends = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.requires_grad]
+    ends = [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
     if not ends:
         return None
     layers_forward = len(trace.layers)
     torch.autograd.backward(ends, [torch.empty_like(end) for end in ends])
     return layers_forward, sum(saved.values())
-
-
-@contextmanager
-def _fused_attention() -> Iterator[None]:
-    """Let attention run as one operator: with gradients, torch takes it apart before a trace could see it."""
-    with _ONE_AT_A_TIME:
-        functional.scaled_dot_product_attention = fused_attention
-        try:
-            yield
-        finally:
-            functional.scaled_dot_product_attention = SPELLED_ATTENTION
