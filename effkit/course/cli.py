@@ -14,9 +14,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="effkit", description="Profile a model; in the course folder, build and grade.")
     parser.add_argument("--course", type=Path, default=Path(), metavar="FOLDER", help="the course folder (default: here)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    notebooks = commands.add_parser("notebooks", help="generate the notebooks in solutions/ and labs/ from their sources")
+    notebooks = commands.add_parser(
+        "notebooks", help="generate solutions/, labs/ and lectures/ notebooks from their sources"
+    )
     notebooks.add_argument("--check", action="store_true", help="write nothing; fail if a notebook differs from its source")
     notebooks.add_argument("--force", action="store_true", help="replace notebooks with uncommitted work, keeping a .bak")
+    notebooks.add_argument("--rerun", action="store_true", help="run every lecture again, also if its source did not change")
     grading = commands.add_parser("grade", help="grade every submission of a lab in submitted/")
     grading.add_argument("lab", help="the lab's name, for example lab2_parameters")
     grading.add_argument(
@@ -56,16 +59,23 @@ def _seed(argument: str) -> int:
 
 
 def _notebooks(options: argparse.Namespace) -> int:
-    from effkit.course.notebooks import Course, build, stale, write
+    from effkit.course.notebooks import build, stale, to_run, write
+    from effkit.course.source import Course
 
     course = Course.read(options.course)
-    built = build(course)
+    built = build(course, rerun=options.rerun and not options.check)
     if options.check:
         outdated = stale(course, built)
         for path in outdated:
             print(f"{path} differs from its source: run `make notebooks`")
         return 1 if outdated else 0
-    written = write(course, built, force=options.force)
+    for path in to_run(course, built):
+        print(f"{path} has to be run, which takes up to half a minute", flush=True)
+    try:
+        written = write(course, built, force=options.force)
+    except KeyboardInterrupt:
+        print("effkit: interrupted; nothing was written", file=sys.stderr)
+        return 130
     for path in written:
         print(f"wrote {path}")
     print(f"{len(written)} of {len(built)} notebooks changed")

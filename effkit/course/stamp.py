@@ -1,4 +1,4 @@
-"""Tells whether anybody has worked in a generated notebook, by a digest that the build writes into it."""
+"""Tells whether anybody has worked in a generated notebook, by digests that the build writes into it."""
 
 import hashlib
 import json
@@ -16,16 +16,34 @@ def stamp(notebook: NotebookNode) -> None:
     notebook.metadata["effkit"] = {"version": effkit.__version__, "digest": _digest(notebook)}
 
 
+def stamp_outputs(notebook: NotebookNode) -> None:
+    """Write beside the stamp the digest of the outputs that the build got by running the notebook."""
+    notebook.metadata["effkit"]["outputs"] = _digest_of_outputs(notebook)
+
+
 def is_as_built(notebook: NotebookNode) -> bool:
     """Whether a notebook is what a build wrote; outputs, and what JupyterLab notes when it saves, do not matter."""
     own = notebook.metadata.get("effkit")
     return isinstance(own, dict) and own.get("digest") == _digest(notebook)
 
 
+def has_run(notebook: NotebookNode) -> bool:
+    """Whether a notebook's outputs are those of a build."""
+    own = notebook.metadata.get("effkit")
+    return isinstance(own, dict) and own.get("outputs") == _digest_of_outputs(notebook)
+
+
 def _digest(notebook: NotebookNode) -> str:
     cells = [[cell.cell_type, cell.source, _own_metadata(cell), cell.get("attachments", {})] for cell in notebook.cells]
-    content = json.dumps([cells, _own_metadata(notebook)], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return _hash([cells, _own_metadata(notebook)])
+
+
+def _digest_of_outputs(notebook: NotebookNode) -> str:
+    return _hash([cell.get("outputs", []) for cell in notebook.cells])
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _own_metadata(of: NotebookNode) -> dict[str, Any]:

@@ -120,7 +120,9 @@ def fused_attention(
     The meta device has no such kernel: left alone, it would write the scores to memory and copy the result.
     """
     alike = query.dim() == 4 and query.shape[0] == key.shape[0] and query.shape[-1] == value.shape[-1]
-    if not (query.is_meta and alike):  # with real numbers torch itself takes the kernel that is best
+    # A bias that is learned takes attention apart: the kernel has no gradient for it.
+    learned = attn_mask is not None and attn_mask.requires_grad and torch.is_grad_enabled()
+    if learned or not (query.is_meta and alike):  # with real numbers torch itself takes the kernel that is best
         return SPELLED_ATTENTION(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
     mask = attn_mask if attn_mask is None or attn_mask.is_floating_point() else attn_mask.to(query.dtype)
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default

@@ -8,7 +8,8 @@ import nbformat
 import pytest
 
 from effkit.course.nbgrader_api import CourseError
-from effkit.course.notebooks import Course, build, build_solution, stale, write
+from effkit.course.notebooks import build, build_solution, stale, write
+from effkit.course.source import Course
 from effkit.grading.tasks import LABS
 from tests.course.conftest import ROOT, run
 
@@ -17,13 +18,19 @@ NOTEBOOK = Path("labs", LAB, f"{LAB}.ipynb")
 
 
 @pytest.fixture(scope="module")
-def built() -> dict[Path, str]:
+def everything() -> dict[Path, str]:
     return build(Course.read(ROOT))
+
+
+@pytest.fixture(scope="module")
+def built(everything: dict[Path, str]) -> dict[Path, str]:
+    """The notebooks of the labs; test_lectures.py has tests of lectures."""
+    return {path: text for path, text in everything.items() if path.parts[0] != "lectures"}
 
 
 @pytest.fixture
 def course(tmp_path: Path) -> Course:
-    """A copy of the course under git, everything committed."""
+    """A copy of the course without its lectures, under git, everything committed."""
     for name in ("labs", "solutions"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.bak*"))
     for name in ("pyproject.toml", "nbgrader_config.py"):
@@ -52,9 +59,9 @@ def work_in(path: Path) -> str:
     return path.read_text()
 
 
-def test_committed_notebooks_are_what_their_sources_give(built: dict[Path, str]) -> None:
-    assert stale(Course.read(ROOT), built) == [], "run `make notebooks` and commit the result"
-    assert {path.stem for path in built} == set(LABS)
+def test_committed_notebooks_are_what_their_sources_give(everything: dict[Path, str]) -> None:
+    assert stale(Course.read(ROOT), everything) == [], "run `make notebooks` and commit the result"
+    assert {path.stem for path in everything if path.parts[0] == "labs"} == set(LABS)
 
 
 def test_the_build_is_deterministic(built: dict[Path, str]) -> None:

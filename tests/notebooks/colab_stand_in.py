@@ -9,10 +9,11 @@ import sys
 import sysconfig
 import zipfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
-from jupyter_client import KernelManager
+from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
@@ -43,6 +44,24 @@ class Visit:
     def cell(self, cell_id: str) -> NotebookNode:
         return next(cell for cell in self.notebook.cells if cell.id == cell_id)
 
+    def seconds(self) -> float:
+        """Return how long the cells took, the first one apart, which installs effkit."""
+        times = [cell.metadata.execution for cell in self.notebook.cells if "execution" in cell.metadata][1:]
+        spent = [_time(each["shell.execute_reply"]) - _time(each["iopub.status.busy"]) for each in times]
+        return sum(each.total_seconds() for each in spent)
+
+
+def errors(visit: Visit) -> dict[str, str]:
+    """Return the exception of each cell that ended with one."""
+    outputs = ((cell.id, output) for cell in visit.notebook.cells for output in cell.get("outputs", []))
+    return {cell_id: output.ename for cell_id, output in outputs if output.output_type == "error"}
+
+
+def printed(cell: NotebookNode, *names: str) -> str:
+    """Return what a cell wrote on stdout and stderr, or on those of the two that are named."""
+    streams = (output for output in cell.get("outputs", []) if output.output_type == "stream")
+    return "".join(output.text for output in streams if not names or output.name in names)
+
 
 class Colab:
     """Opens notebooks in an environment that does not have effkit; `repository` is served from `course` at `tag`."""
@@ -71,13 +90,14 @@ class Colab:
 
     def _execute(self, notebook: NotebookNode, content: Path) -> None:
         kernels = KernelSpecManager(kernel_dirs=[str(self._folder / "kernels")])
-        kernel = KernelManager(kernel_name="colab", kernel_spec_manager=kernels)
+        # With a manager that is not asynchronous, the client would wait for ever for a kernel that died.
+        kernel = AsyncKernelManager(kernel_name="colab", kernel_spec_manager=kernels)
         where = {"metadata": {"path": str(content)}}
-        client = NotebookClient(notebook, km=kernel, resources=where, allow_errors=True, timeout=300, startup_timeout=120)
-        try:
-            client.execute(env=self._environment)
-        finally:
-            kernel.shutdown_kernel(now=True)
+        limits = {"timeout": 300, "startup_timeout": 120}
+        client = NotebookClient(
+            notebook, km=kernel, resources=where, allow_errors=True, shutdown_kernel="immediate", **limits
+        )
+        client.execute(env=self._environment, cleanup_kc=True)
 
     def _packages(self) -> dict[str, str]:
         return {package["name"]: package["version"] for package in json.loads(self._pip("list", "--format=json"))}
@@ -88,9 +108,13 @@ class Colab:
         return run.stdout
 
 
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 def _environment(folder: Path, repository: str) -> dict[str, str]:
     """Return the variables under which Colab runs: git reads no settings but the one that redirects the repository."""
-    local = ("GIT_", "PYTHON", "IPYTHON", "EFFKIT_")
+    local = ("GIT_", "PYTEST_", "PYTHON", "IPYTHON", "EFFKIT_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(local)}
     return kept | {
         "GIT_CONFIG_GLOBAL": os.devnull,

@@ -5,8 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,29 +13,15 @@ import pytest
 from nbformat import NotebookNode
 
 import effkit
-from effkit.grading.tasks import LABS, tasks_of
-from tests.notebooks.colab_stand_in import Colab, Visit
+from effkit.grading.tasks import tasks_of
+from tests.notebooks.colab_stand_in import Colab, Visit, errors, printed
+from tests.notebooks.committed import NOTEBOOKS, PROJECT, REPOSITORY, ROOT, SOLUTIONS, STUDENT_LABS, cells_of, each, read
+from tests.notebooks.rules.text import headings
 
-ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-REPOSITORY = PROJECT["project"]["urls"]["Repository"]
 BRANCH = PROJECT["tool"]["effkit"]["branch"]
 OWNER_AND_NAME = REPOSITORY.removeprefix("https://github.com/")
 
-STUDENT_LABS = [Path("labs", lab, f"{lab}.ipynb") for lab in LABS]
-SOLUTIONS = [Path("solutions", lab, f"{lab}.ipynb") for lab in LABS]
-LECTURES = sorted(path.relative_to(ROOT) for path in ROOT.glob("lectures/**/*.ipynb") if ".ipynb_" not in str(path))
-NOTEBOOKS = [*STUDENT_LABS, *SOLUTIONS, *LECTURES]
-
 COLAB_LAB = "lab2_parameters"
-
-
-def read(path: Path) -> NotebookNode:
-    return nbformat.read(ROOT / path, as_version=4)
-
-
-def cells_of(path: Path, cell_type: str) -> list[NotebookNode]:
-    return [cell for cell in read(path).cells if cell.cell_type == cell_type]
 
 
 def is_check(cell: NotebookNode) -> bool:
@@ -46,10 +30,6 @@ def is_check(cell: NotebookNode) -> bool:
 
 def check_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if is_check(cell)]
-
-
-def each(paths: list[Path]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("path", paths, ids=str)
 
 
 def test_each_lab_has_its_two_notebooks_and_there_are_no_others() -> None:
@@ -71,11 +51,6 @@ def solved_lab() -> str:
 
 
 @pytest.fixture(scope="module")
-def colab(tmp_path_factory: pytest.TempPathFactory) -> Colab:
-    return Colab(tmp_path_factory.mktemp("colab"), ROOT, REPOSITORY, f"v{effkit.__version__}")
-
-
-@pytest.fixture(scope="module")
 def unsolved(colab: Colab) -> Visit:
     return colab.open("unsolved.ipynb", (ROOT / "labs" / COLAB_LAB / f"{COLAB_LAB}.ipynb").read_text(encoding="utf-8"))
 
@@ -83,16 +58,6 @@ def unsolved(colab: Colab) -> Visit:
 @pytest.fixture(scope="module")
 def solved(colab: Colab) -> Visit:
     return colab.open("solved.ipynb", solved_lab())
-
-
-def printed(cell: NotebookNode) -> str:
-    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
-
-
-def errors(visit: Visit) -> dict[str, str]:
-    """Return the exception of each cell that ended with one."""
-    outputs = ((cell.id, output) for cell in visit.notebook.cells for output in cell.get("outputs", []))
-    return {cell_id: output.ename for cell_id, output in outputs if output.output_type == "error"}
 
 
 def verdicts(visit: Visit) -> dict[str, tuple[float, str]]:
@@ -196,27 +161,17 @@ def test_only_pyproject_and_the_readme_hold_the_address() -> None:
 # -- what every notebook keeps to ---------------------------------------------------------------------------------------
 
 
-def headings(path: Path) -> Iterator[int]:
-    """Yield the level of each markdown heading. nbgrader's solution marks and fenced code are no headings."""
-    for cell in cells_of(path, "markdown"):
-        prose = re.sub(r"(?ms)^ *(```+|~~~+).*?^ *\1", "", cell.source)
-        for marks, title in re.findall(r"(?m)^ {0,3}(#{1,6})\s+(.*)", prose):
-            if title not in ("BEGIN SOLUTION", "END SOLUTION"):
-                yield len(marks)
-
-
 @each(NOTEBOOKS)
 def test_headings_begin_with_the_only_title_and_skip_no_level(path: Path) -> None:
-    levels = list(headings(path))
+    levels = [level for level, _ in headings(read(path))]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert [(above, below) for above, below in pairwise(levels) if below > above + 1] == []
 
 
 @each(NOTEBOOKS)
-def test_notebook_and_its_code_cells_are_short(path: Path) -> None:
+def test_notebook_has_sixty_cells_at_most(path: Path) -> None:
     assert len(read(path).cells) <= 60
-    assert [cell.id for cell in cells_of(path, "code") if len(cell.source.splitlines()) > 15] == []
 
 
 @each(NOTEBOOKS)

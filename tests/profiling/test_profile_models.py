@@ -243,6 +243,27 @@ def test_an_input_that_is_passed_twice_is_counted_once():
     assert profile(layer, x, x.clone(), x.clone(), need_weights=False).input_elements == 3 * x.numel()
 
 
+@pytest.mark.parametrize(
+    ("function", "shapes", "peak"),
+    [
+        (torch.matmul, [(2, 3), (3, 4)], 6 + 12 + 8),
+        (torch.addmm, [(2, 4), (2, 3), (3, 4)], 8 + 6 + 12 + 8),
+        (F.scaled_dot_product_attention, [(1, 1, 2, 3), (1, 1, 4, 3), (1, 1, 4, 3), (2, 4)], 6 + 12 + 12 + 6),
+        (lambda x, h: nn.GRU(3, 4)(x, h), [(5, 1, 3), (1, 1, 4)], 15 + 20),
+        (F.conv2d, [(1, 2, 4, 4), (3, 2, 1, 1)], 32 + 48),
+    ],
+    ids=["matmul", "addmm", "attention", "recurrent", "conv"],
+)
+def test_the_input_of_a_layer_is_its_operands_but_no_mask_state_or_weight(function, shapes, peak):
+    assert profile(function, *(torch.zeros(shape) for shape in shapes)).peak() == peak
+
+
+def test_a_product_with_a_weight_is_a_linear_layer_and_another_a_matrix_product():
+    found = profile(Functional(), images(32))
+    assert [layer.kind for layer in found.layers if layer.macs] == ["conv", "linear", "matmul", "matmul", "linear"]
+    assert [layer.params for layer in found.layers if layer.macs] == [216, 128, 0, 0, 160]
+
+
 def test_each_kind_of_layer_has_activations_or_is_folded():
     def activations(module, *shape):
         return [layer.activations for layer in profile(module, torch.zeros(*shape)).layers]

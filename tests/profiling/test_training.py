@@ -97,6 +97,14 @@ def test_attention_of_shapes_that_no_kernel_takes_keeps_its_scores(query, value)
     )
 
 
+def test_a_bias_of_attention_that_is_learned_takes_attention_apart():
+    heads = [torch.zeros(2, 4, 5, 8, requires_grad=True, device="meta")] * 3
+    bias = torch.zeros(4, 5, 5, requires_grad=True, device="meta")
+    step = profile_training(attend, *heads, attn_mask=bias)
+    assert step.backward_macs == 2 * step.forward_macs
+    assert profile_training(attend, *heads, attn_mask=bias.detach()).backward_macs == 5 * step.forward_macs // 2
+
+
 def test_frozen_layers_have_no_gradients_and_pass_them_on():
     model, x = nn.Sequential(nn.Linear(20, 10), nn.Linear(10, 5)), torch.zeros(3, 20)
     first, second = 600, 150
