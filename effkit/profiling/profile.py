@@ -34,8 +34,9 @@ def profile(model: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Profile:
     """Count the work of ``model(*args, **kwargs)``: parameters, MACs, activations and bytes moved, in all and by layer.
 
     `model` is a torch module on any device, "meta" included, or another function of tensors. It is called as it is, in
-    training or evaluation mode, without gradients; the caller's model, inputs and random state stay as they are. The
-    convention is that of `effkit.counts`, and it is printed with the result: 1 MAC = 2 FLOPs, bias additions are no MACs.
+    training or evaluation mode, without gradients; the caller's model, inputs and random state stay as they are. (What a
+    function takes from around it, or a hook, is not copied: give the module itself.) The convention is that of
+    `effkit.counts`, and it is printed with the result: 1 MAC = 2 FLOPs, bias additions are no MACs.
 
     Raises `ForwardError`, which names the layer, if the forward pass fails, and TypeError for a model that cannot be copied
     or whose weights are packed (torch.ao.quantization).

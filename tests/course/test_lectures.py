@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from effkit.course import cli, execute, notebooks
+from effkit.course import cli, notebooks, run_notebook
 from effkit.course.nbgrader_api import CourseError
 from effkit.course.notebooks import build, to_run, write
 from effkit.course.source import Course
@@ -228,7 +228,7 @@ def test_lecture_that_does_not_run_cleanly_is_named_with_its_cell(course: Course
 
 
 def test_cell_without_end_is_named(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "CELL_TIMEOUT_S", 1)
+    monkeypatch.setattr(run_notebook, "CELL_TIMEOUT_S", 1)
     change(course, TITLE + "# %%\nwhile True: pass\n")
     with pytest.raises(CourseError, match=r"cell-02 \(while True: pass\): takes more than 1 s"):
         write(course, build(course))
