@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COLAB := .venv-colab
 BENCH_STAMP := $(VENV)/.bench-installed
 # nbgrader runs some of its tools as commands, so the environment's own programs must be found first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 JUPYTER_AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser bench notebooks grade lint clean
+.PHONY: help lab test test-browser test-colab bench notebooks grade lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,6 +32,19 @@ test: lint  ## run every test that needs no browser (TEST_ARGS='-k judge' and th
 
 test-browser: $(STAMP)  ## run the tests that drive JupyterLab in Chromium
 	$(BIN)/python -m pytest -m browser tests/browser $(TEST_ARGS)
+
+# Colab's own versions come first; the rest is what constraints.txt says.
+$(COLAB)/.installed: constraints.txt tests/notebooks/colab-requirements.txt
+	$(PYTHON) -m venv $(COLAB)
+	sed -nE 's/^([A-Za-z0-9_.-]+)==.*/\1/p' tests/notebooks/colab-requirements.txt | tr '_' '-' > $(COLAB)/theirs
+	sed -E 's/^([A-Za-z0-9_.-]+)==.*/\1 &/' constraints.txt | awk 'NR == FNR {theirs[$$1]; next} \
+	  {name = $$1; gsub("_", "-", name)} !(name in theirs) {print $$2}' $(COLAB)/theirs - > $(COLAB)/constraints.txt
+	$(COLAB)/bin/python -m pip install --quiet $(PIP_ARGS) --constraint $(COLAB)/constraints.txt --requirement tests/notebooks/colab-requirements.txt
+	$(COLAB)/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+test-colab: $(COLAB)/.installed  ## run the lectures with the versions that Colab has
+	$(COLAB)/bin/python -m pytest -s tests/notebooks/test_lectures_run.py $(TEST_ARGS)
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .
@@ -56,4 +70,4 @@ grade: $(STAMP)  ## grade submitted/STUDENT/LAB/LAB.ipynb for everyone: make gra
 	$(BIN)/effkit grade '$(LAB)' $(if $(SEED),--seed '$(SEED)')
 
 clean:  ## remove the environment and caches; never touches submissions, grades or notebooks
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info
+	rm -rf $(VENV) $(COLAB) .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info
