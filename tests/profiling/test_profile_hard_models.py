@@ -60,7 +60,40 @@ def test_the_shape_of_a_result_can_follow_from_numbers():
     def twice(x):  # the same call, of the same shapes, with another result
         return positive_rows(x), positive_rows(-x)
 
-    assert profile(twice, x).macs == 2 * 4 * 2 + 1 * 4 * 2
+    found = profile(twice, x)
+    assert found.macs == 2 * 4 * 2 + 1 * 4 * 2
+    assert [layer.output_shape for layer in found.layers if layer.operator == "aten.index"] == [(2, 4), (1, 4)]
+
+
+# Calls that differ in one thing alone, and what tells them apart. A call like an earlier one is not run again.
+ALIKE = {
+    "dtype": (lambda x: (x.relu(), x.half().relu()), "aten.relu", [(4, 4, 128), (4, 4, 64)]),
+    "strides": (lambda x: (x + 1, x[:1].expand(4, 4) + 1), "aten.add", [(4, 4, 128), (4, 4, 80)]),
+    "layout": (lambda x: (x.relu().reshape(16), x.t().relu().reshape(16)), "aten.clone", [(4, 4, 128)]),
+    "kind of number": (lambda x: (x.long() + 1, x.long() + 1.0), "aten.add", [(4, 4, 256), (4, 4, 192)]),
+    "argument": (lambda x: (x.sum(0), x.sum(0, keepdim=True)), "aten.sum", [(4, 80), (1, 4, 80)]),
+    "order": (lambda x: (x[:2] @ x, x @ x[:, :2]), "aten.mm", [(2, 4, 128), (4, 2, 128)]),
+    "operator": (lambda x: (x.tril(), x.triu()), "aten.triu", [(4, 4, 128)]),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_calls_that_look_alike_are_told_apart(name):
+    function, operator, expected = ALIKE[name]
+    found = profile(lambda x: (function(x), function(x)), torch.zeros(4, 4))
+    assert [(*c.output_shape, c.bytes_moved) for c in found.layers if c.operator == operator] == 2 * expected
+
+
+def test_a_product_with_a_weight_is_told_from_the_same_one_without():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4, 4))
+
+        def forward(self, x):
+            return x @ x @ self.weight @ x
+
+    assert [layer.kind for layer in profile(Both(), torch.zeros(4, 4)).layers] == ["matmul", "linear", "matmul"]
 
 
 def test_numpy_takes_a_model_off_the_meta_device():
@@ -182,6 +215,11 @@ def test_a_wrapped_layer_is_counted_like_the_layer(name):
     found = profile(build(), rows())
     assert (found.macs, found.params, found.uncounted) == (LINEAR, 25 + more, {})
     assert sum(layer.params for layer in found.layers) == found.params
+
+
+def test_a_compiled_model_goes_by_its_own_name():
+    found = profile(compiled(), rows())
+    assert (found.model, found.layers[0].name) == ("Linear", "Linear")
 
 
 def test_hooks_run_and_what_they_compute_is_counted():
@@ -323,6 +361,7 @@ def test_a_dtype_changes_bytes_and_no_counts(dtype):
     assert found.macs == 2 * 4 * 36 * 27
     assert found.model_size() == 112 * dtype.itemsize
     assert found.bytes_moved == (2 * 3 * 64 + 112 + 2 * 4 * 36) * dtype.itemsize
+    assert found.peak_size() == found.peak_size("live") == found.peak() * dtype.itemsize
 
 
 def test_channels_last_is_counted_like_channels_first():

@@ -328,6 +328,12 @@ def constants(net, x):
     return x + y
 
 
+def part_written(net, x):
+    y = net.a(x)
+    y[:, :5].zero_()
+    return net.b(y)
+
+
 # The sizes of the linear layers, the input, and what is live during each step, worked out on paper.
 LIVE = {
     "chain": (lambda net, x: net.c(net.b(net.a(x))), {"a": (4, 10), "b": (10, 3), "c": (3, 1)}, [14, 13, 4]),
@@ -345,6 +351,8 @@ LIVE = {
     "written over": (lambda net, x: net.b(net.a(x).relu_()), {"a": (4, 10), "b": (10, 3)}, [14, 10, 13]),
     "normalization": (lambda net, x: net.b(F.layer_norm(net.a(x), (10,))), {"a": (4, 10), "b": (10, 3)}, [14, 20, 13]),
     "softmax": (lambda net, x: net.a(x).softmax(-1), {"a": (4, 10)}, [14, 20]),
+    "part written": (part_written, {"a": (4, 10), "b": (10, 3)}, [14, 10, 13]),
+    "maximum": (lambda net, x: net.a(x).max(-1, keepdim=True).values, {"a": (4, 10)}, [14, 11]),
 }
 
 
@@ -371,6 +379,21 @@ def test_a_second_input_lives_from_the_start_to_its_last_use():
     assert [live for _, live in profile(net, torch.zeros(1, 4), torch.zeros(1, 10)).timeline()] == [24, 20]
     unused = Net(lambda net, x, y: net.a(x), a=(4, 10))
     assert profile(unused, torch.zeros(1, 4), torch.zeros(1, 10)).peak("live") == 14
+
+
+@pytest.mark.parametrize(
+    ("run", "elements", "size"),
+    [
+        (lambda net, x: net.a(x) > 0, [14, 20], 4 * 14),  # ten booleans, for which ten numbers are no place
+        (lambda net, x: net.a(x).max(-1, keepdim=True), [14, 12], 4 * 14),  # the maximum and where it is
+        (lambda net, x: torch.topk(net.a(x), 8), [14, 26], 4 * 10 + 12 * 8),
+    ],
+    ids=["comparison", "maximum", "eight largest"],
+)
+def test_booleans_and_indices_are_live_at_their_own_size(run, elements, size):
+    found = profile(Net(run, a=(4, 10)), torch.zeros(1, 4))
+    assert [live for _, live in found.timeline()] == elements
+    assert found.peak_size("live") == size
 
 
 def test_live_bytes_are_at_the_dtype_of_each_tensor():
