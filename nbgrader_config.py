@@ -5,7 +5,8 @@ from pathlib import Path
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.preprocessors import DeduplicateIds, Execute, GetGrades
 
-from effkit.course.preprocessors import ExecuteSubmission, Stamp, SummarizeFeedback, TrustedScore
+from effkit.course.execute import ExecuteSubmission
+from effkit.course.preprocessors import Stamp, SummarizeFeedback, TrustedScore
 from effkit.course.restore import RestoreCells
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  jupyter puts it there

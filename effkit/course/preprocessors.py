@@ -1,26 +1,20 @@
-"""nbgrader preprocessors of the course: execute a submission, judge its answers in the grader's own process.
+"""nbgrader preprocessors of the course: judge the answers of an executed submission in the grader's own process.
 
 `nbgrader_config.py` puts them into nbgrader's chains, so plain ``nbgrader autograde`` and formgrader use them too.
 """
 
-import copy
 import json
-import os
-import secrets
 from typing import Any
 
-from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
-from nbgrader.preprocessors import Execute, GetGrades, NbGraderPreprocessor
+from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
-from traitlets import Integer
 
 from effkit.course.stamp import stamp
 from effkit.grading import report
 from effkit.grading.answers import MIME, UnreadableAnswers, read_bundle
-from effkit.grading.check import SEED_VARIABLE
 from effkit.grading.judge import Verdict, judge
 from effkit.grading.task import Task
 from effkit.grading.tasks import find
@@ -33,73 +27,6 @@ class Stamp(NbGraderPreprocessor):
         """Stamp the notebook."""
         stamp(nb)
         return nb, resources
-
-
-class ExecuteSubmission(Execute):
-    """Executes a submission with the run's seed; a kernel that dies or hangs costs only the cell that did it.
-
-    After such a cell the kernel is started again, the code cells before it are run again without their outputs (but not
-    the lost cells and not the checks), and execution goes on.
-    """
-
-    seed = Integer(
-        None, allow_none=True, help="The seed of the random cases; chosen at random for each notebook if not set."
-    ).tag(config=True)
-
-    def preprocess(self, nb: NotebookNode, resources: dict[str, Any], km: Any = None) -> tuple[NotebookNode, dict[str, Any]]:
-        """Execute the notebook. The seed reaches the kernel by its environment and the judge by `resources`."""
-        self._run_seed = 1 + secrets.randbelow(2**31 - 1) if self.seed is None else self.seed  # 0 is what students see
-        resources["effkit_seed"] = self._run_seed
-        nb.metadata["effkit"] = {"seed": self._run_seed}
-        self.interrupt_on_timeout = False  # a cell that ignores the interrupt would hold up all that follow
-        self._lost: set[int] = set()
-        return super().preprocess(nb, resources, km)
-
-    def start_new_kernel(self, **kwargs: Any) -> None:
-        """Start a kernel that finds the run's seed in its environment."""
-        super().start_new_kernel(env={**os.environ, SEED_VARIABLE: str(self._run_seed)}, **kwargs)
-
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: dict[str, Any], index: int
-    ) -> tuple[NotebookNode, dict[str, Any]]:
-        """Execute one cell; if it takes the kernel down or does not end, report that as its error and go on."""
-        if not _is_alive(self.km):  # an earlier cell ended the kernel after it had finished
-            self._start_again(index)
-        try:
-            return super().preprocess_cell(cell, resources, index)
-        except (DeadKernelError, CellTimeoutError) as problem:
-            self._lost.add(index)
-            self._start_again(index)
-            cell.outputs = [_lost_cell(problem)]
-            return cell, self.resources
-
-    def _start_again(self, index: int) -> None:
-        """Start a fresh kernel in the state that the cells before `index` left behind."""
-        while True:
-            self._cleanup_kernel()
-            self.km = self.create_kernel_manager()
-            self.start_new_kernel()
-            self.start_new_kernel_client()
-            again = [i for i in range(index) if i not in self._lost and not is_grade(self.nb.cells[i])]
-            i = index
-            try:
-                for i in again:
-                    self.execute_cell(copy.deepcopy(self.nb.cells[i]), i)
-                return
-            except (DeadKernelError, CellTimeoutError):
-                self._lost.add(i)
-
-
-@run_sync
-async def _is_alive(kernel_manager: Any) -> bool:
-    return bool(await ensure_async(kernel_manager.is_alive()))
-
-
-def _lost_cell(problem: Exception) -> NotebookNode:
-    timed_out = isinstance(problem, CellTimeoutError)
-    name = type(problem).__name__
-    sentence = "This cell did not end in time." if timed_out else "This cell ended the Python process that it ran in."
-    return new_output("error", ename=name, evalue=sentence, traceback=[f"{name}: {sentence}"])
 
 
 class TrustedScore(NbGraderPreprocessor):
