@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
-from nbgrader.preprocessors import DeduplicateIds, Execute, GetGrades
+from nbgrader.preprocessors import ClearOutput, DeduplicateIds, Execute, GetGrades, LimitOutput
 
 from effkit.course.execute import ExecuteSubmission
+from effkit.course.harmless import RemoveActiveContent
 from effkit.course.preprocessors import Stamp, SummarizeFeedback, TrustedScore
 from effkit.course.restore import RestoreCells
+from effkit.course.strays import RemoveStrays
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  jupyter puts it there
 
@@ -25,9 +27,16 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # replace th
 c.ClearSolutions.text_stub = "*Replace this line with your answer.*"
 c.GenerateAssignment.preprocessors = [*GenerateAssignment.preprocessors.default_args[0], Stamp]
 
-# Put changed, deleted and copied cells right; execute so that a dying kernel costs only its own cell; judge the answers in
-# this process; begin the feedback with a table of every task and why points were lost.
-_own = {DeduplicateIds: [RestoreCells], Execute: [ExecuteSubmission, TrustedScore], GetGrades: [SummarizeFeedback]}
+# Keep the notebook only; put changed, deleted and copied cells right; execute so that a dying kernel costs only its own
+# cell; judge the answers in this process; leave nothing that a browser would run; begin the feedback with a table of every
+# task and why points were lost.
+_own = {
+    ClearOutput: [RemoveStrays, ClearOutput],
+    DeduplicateIds: [RestoreCells],
+    Execute: [ExecuteSubmission, TrustedScore],
+    LimitOutput: [LimitOutput, RemoveActiveContent],
+    GetGrades: [SummarizeFeedback],
+}
 for _converter, _chain in (
     (Autograde, "sanitize_preprocessors"),
     (Autograde, "autograde_preprocessors"),

@@ -3,6 +3,7 @@
 `nbgrader_config.py` puts them into nbgrader's chains, so plain ``nbgrader autograde`` and formgrader use them too.
 """
 
+import hashlib
 import json
 from typing import Any
 
@@ -14,9 +15,9 @@ from nbgrader.utils import is_grade, is_solution
 
 from effkit.course.stamp import stamp
 from effkit.grading import report
-from effkit.grading.answers import MIME, UnreadableAnswers, read_bundle
+from effkit.grading.answers import MIME, UnreadableAnswers, bundle, read_bundle, short_text
 from effkit.grading.judge import Verdict, judge
-from effkit.grading.task import Task
+from effkit.grading.task import Case, Task
 from effkit.grading.tasks import find
 
 
@@ -59,7 +60,7 @@ class TrustedScore(NbGraderPreprocessor):
             new_output(
                 "execute_result",
                 data={"text/plain": str(score), "text/html": report.html(verdict), **data},
-                metadata={"effkit": {"reason": verdict.reason}},
+                metadata={"effkit": _about(task, verdict, data, resources["effkit_seed"])},
                 execution_count=cell.execution_count,
             )
         ]
@@ -109,9 +110,41 @@ def judge_outputs(task: Task, cell: NotebookNode, seed: int, stopped: str = "") 
         if len(bundles) != 1:
             raise UnreadableAnswers(_why_not_one(task, bundles, cell, stopped))
         data = _plain_json(bundles[0])
-        return judge(task, read_bundle(data, task, seed), seed), {MIME: data}
+        answers = read_bundle(data, task, seed)
+        # What is kept is what was read: nothing else that came along, and nothing that is not JSON, such as NaN.
+        return judge(task, answers, seed), {MIME: bundle(task, seed, answers, short_text(data.get("effkit")))}
     except UnreadableAnswers as problem:
         return Verdict(task.name, task.points, problem=str(problem)), {}
+
+
+def _about(task: Task, verdict: Verdict, data: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return what the graded notebook says of a verdict: why, which known mistake, and which cases were answered."""
+    mistake = verdict.mistake.name if verdict.mistake else ""
+    return {
+        "reason": verdict.reason,
+        "mistake": mistake,
+        "cases": [case_digest(case) for _, case in task.cases(seed)] if data else [],
+        "wrong": "" if mistake or not data else _own_wrong_answers(task, verdict, data[MIME]["answers"]),
+    }
+
+
+def case_digest(case: Case) -> str:
+    """Return what tells one case from another, also when the task has others by now."""
+    return hashlib.sha256(json.dumps(case, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _own_wrong_answers(task: Task, verdict: Verdict, answers: list[dict[str, Any]]) -> str:
+    """Return a digest of the answers to the cases that everybody gets, if they are wrong in a way worth comparing.
+
+    Two students with a stub, a constant or an exception have nothing in common; with the same odd numbers they may have.
+    """
+    if verdict.score == verdict.points:
+        return ""
+    fixed = [answer for (group, case), answer in zip(task.cases(0), answers, strict=True) if case in group.cases]
+    values = [json.dumps(answer["value"]) for answer in fixed if "value" in answer]
+    if len(values) < len(fixed) or len(set(values)) < 2:
+        return ""
+    return hashlib.sha256("|".join(values).encode()).hexdigest()[:16]
 
 
 def _plain_json(data: Any) -> Any:
