@@ -24,7 +24,7 @@ class Examination:
 
     @property
     def problem(self) -> str:
-        """Return why there is no notebook, in one line; empty if there is one."""
+        """Return why there is no notebook and what a grader can do, in one line; empty if there is one."""
         if self.notebook is not None:
             return ""
-        return " ".join(finding.sentence for finding in self.findings if not finding.repaired)
+        return f"{self.findings[0].sentence} To grade it, ask the student to submit it again."
