@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from effkit.course.commands import doctor, grade
+from effkit.course.commands import doctor, grade, rejudge
 from effkit.course.errors import CourseError
 from effkit.profiling import command as profile_command
 
@@ -15,6 +15,7 @@ from effkit.profiling import command as profile_command
 _COMMANDS: dict[str, Any] = {
     "doctor": doctor,
     "grade": grade,
+    "rejudge": rejudge,
 }
 
 

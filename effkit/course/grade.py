@@ -101,8 +101,7 @@ class _Run:
         return [self.records.by_student[student] for student in students]
 
     def _grade(self, students: list[str], book: Book) -> None:
-        config = (self.root / "nbgrader_config.py").read_text(encoding="utf-8")
-        self.rest = (self.lab, prepare.lab_digest(self.released), prepare.effkit_digest(), config)
+        self.rest = key_parts(self.root, self.released)
         keys = {student: self._key(student) for student in students}
         unchanged = [s for s in students if not self.options.force and self._is_unchanged(s, keys[s])]
         todo = [student for student in students if student not in set(unchanged)]
@@ -169,6 +168,12 @@ class _Run:
             record = self.finisher.finish(record, outcome, ready, earlier)
         self.records.add(record)
         self.watch.done(record)
+
+
+def key_parts(root: Path, lab: ReleasedLab) -> tuple[str, ...]:
+    """Return what decides the result of any submission, besides the submission."""
+    config = (root / "nbgrader_config.py").read_text(encoding="utf-8")
+    return lab.name, prepare.lab_digest(lab), prepare.effkit_digest(), config
 
 
 def _problem(problem: str, earlier: Record) -> str:

@@ -114,6 +114,18 @@ class Book:
                 save.preprocess_cell(cell, {}, 0)
             self._assign_late_penalty(submission, student)
 
+    def change_scores(self, student: str, scores: dict[str, float]) -> None:
+        """Change automatic scores, all or nothing. Where a person entered another, that stays, to be looked at again."""
+        with self._one_transaction():
+            submission = self._book.find_submission(self.lab, student)
+            for name, score in scores.items():
+                grade = self._book.find_grade(name, self.lab, self.lab, student)
+                grade.auto_score = score
+                if grade.manual_score is not None:
+                    grade.needs_manual_grade = True
+            self._book.db.flush()
+            self._assign_late_penalty(submission, student)
+
     def _assign_late_penalty(self, submission: Any, student: str) -> None:
         """Do what nbgrader's AssignLatePenalties does, by its plugin, in the transaction that is open."""
         notebook = self._book.find_submission_notebook(self.lab, self.lab, student)
@@ -138,6 +150,11 @@ class Book:
             session.__dict__.pop("commit", None)
             session.rollback()
             raise
+
+    def timestamp(self, student: str) -> datetime | None:
+        """Return when a recorded submission was made, in UTC, if that is known."""
+        when: datetime | None = self._book.find_submission(self.lab, student).timestamp
+        return when
 
     def grades(self, student: str) -> SimpleNamespace:
         """Return what the gradebook says of a student: score, max_score, needs_manual_grade, and `cells` by name.

@@ -104,8 +104,13 @@ def is_plain_file(path: Path) -> bool:
 
 
 def submission_key(folder: Path, *others: str) -> str:
-    """Return the digest of a submission's files and of whatever else decides its result. Links are not followed."""
-    digest = hashlib.sha256("\0".join(others).encode())
+    """Return the digest of a submission's files, a colon, and the digest of whatever else decides its result."""
+    return f"{_files_digest(folder)}:{hashlib.sha256(chr(0).join(others).encode()).hexdigest()}"
+
+
+def _files_digest(folder: Path) -> str:
+    """Return the digest of the files in a folder. Links are not followed."""
+    digest = hashlib.sha256()
     for path in _files(folder):
         name = os.fsencode(path.relative_to(folder))
         digest.update(b"\0file\0" + name + b"\0")

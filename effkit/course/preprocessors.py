@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -36,6 +37,8 @@ class TrustedScore(NbGraderPreprocessor):
     The student's kernel is not trusted: only the answers are taken from it, as plain JSON. A check cell's outputs are
     replaced by one result with the score (text), the report (HTML) and the answers (JSON).
     """
+
+    _errors: Mapping[str, str] = {}
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         """Judge every check cell of the notebook."""

@@ -61,6 +61,7 @@ class Records:
         self._journal_path = self.path.with_suffix(".journal")
         self.lab = lab
         self.lab_digest = ""
+        self.about: dict[str, Any] = {}  # the rest of the file: the latest run's seed, the tasks and their points
         self.by_student: dict[str, Record] = {}
         with suppress(OSError, ValueError):
             self._read(json.loads(self.path.read_bytes()))
@@ -72,6 +73,7 @@ class Records:
     def _read(self, data: Any) -> None:
         if isinstance(data, dict) and data.get("format") == FORMAT:
             self.lab_digest = data.get("lab_digest", "")
+            self.about = {key: value for key, value in data.items() if key in ("seed", "tasks")}
             for record in data.get("students", []):
                 self._take(record)
 

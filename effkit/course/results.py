@@ -1,13 +1,11 @@
 """What becomes of an executed submission: judged here, recorded in one transaction, written for its readers."""
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbformat import NotebookNode
+from nbformat import NotebookNode, v4
 from nbgrader.api import MissingEntry
 from nbgrader.preprocessors import LimitOutput
 
@@ -73,7 +71,7 @@ class Finisher:
 
     def graded_notebook(self, student: str) -> NotebookNode:
         """Return the graded notebook of a student."""
-        return nbformat.from_dict(json.loads(self._pages.graded_path(student).read_bytes()))
+        return v4.reads(self._pages.graded_path(student).read_text(encoding="utf-8"))
 
     def is_in_place(self, record: Record) -> bool:
         """Whether the graded notebook, the feedback and the gradebook hold what the record says."""
@@ -85,6 +83,16 @@ class Finisher:
             return set(self._book.auto_scores(record.student)) == set(record.scores)
         except (OSError, ValueError):
             return False
+
+    def rewrite(self, record: Record, notebook: NotebookNode, scores: dict[str, float]) -> Record:
+        """Record changed automatic scores of a graded notebook, and write it and its feedback again."""
+        timestamp = self._book.timestamp(record.student)
+        folder, text = self._pages.stage_graded(record.student, notebook, timestamp)
+        self._book.change_scores(record.student, scores)
+        put_in_place(folder)
+        record.graded = digest(text)
+        self._fill(record, notebook)
+        return self.write_feedback(record, notebook)
 
     def _fill(self, record: Record, notebook: NotebookNode) -> None:
         """Set all that follows from the gradebook and the graded notebook."""
