@@ -73,7 +73,7 @@ def _unknown(nb: NotebookNode, lab: ReleasedLab) -> Iterator[Finding]:
         if cell.id not in lab.cells:
             which = repr(name[:60]) if isinstance(name, str) else "without a name"
             sentence = (
-                f"a cell is marked as a graded cell {which}, which {lab.name} does not have; it counts as an ordinary cell."
+                f"a cell is marked as a graded cell {which}, which {lab.name} does not have: it counts as an ordinary cell."
             )
             yield Finding("unknown cell", "", sentence, repaired=True)
         del cell.metadata["nbgrader"]
@@ -84,8 +84,8 @@ def _old_version(nb: NotebookNode, lab: ReleasedLab) -> Iterator[Finding]:
     version = stamp.get("version") if isinstance(stamp, dict) else None
     if lab.version and isinstance(version, str) and version != lab.version:
         sentence = (
-            f"the notebook was handed out for effkit {version[:20]}, and the lab is now that of {lab.version}: the checks of"
-            " now count. If a task has changed, copy your answers into the new notebook of the lab."
+            f"the notebook was handed out for effkit {version[:20]}, and the lab is now that of {lab.version}: its"
+            " present checks count. If a task has changed, copy your answers into the new notebook of the lab."
         )
         yield Finding("old version", "", sentence, repaired=False)
 
@@ -95,7 +95,7 @@ def _skipped(nb: NotebookNode) -> Iterator[Finding]:
     for cell in nb.cells:
         if "skip-execution" in cell.metadata.get("tags", []):
             cell.metadata.tags = [tag for tag in cell.metadata.tags if tag != "skip-execution"]
-            sentence = "a cell had the tag skip-execution, so that grading would have left it out; the tag is removed."
+            sentence = "a cell has the tag skip-execution, which makes graders leave it out: it counts without the tag."
             yield Finding("re-flagged", cell.id, sentence, repaired=True)
 
 
@@ -123,14 +123,14 @@ def _copies(copies: list[_Copy], counting: _Copy, known: ReleasedCell) -> Iterat
         return
     name, n = known.name, len(copies)
     if not known.answer:
-        sentence = f"the cell {name} is there {n} times: the last one counts (cell {counting.position}). Delete the others."
+        sentence = f"the cell {name} is there {n} times: the last one counts (cell {counting.position}); delete the others."
         yield Finding("duplicated", name, sentence, repaired=True)
         return
     answers = {_lines(copy.cell.source) for copy in copies} - {(), _lines(known.source)}
     where = ", ".join(str(copy.position) for copy in copies)
     if len(answers) < 2:
         sentence = (
-            f"the answer {name} is there {n} times (cells {where}): cell {counting.position} counts. Delete the others."
+            f"the answer {name} is there {n} times (cells {where}): cell {counting.position} counts; delete the others."
         )
         yield Finding("duplicated", name, sentence, repaired=True)
         return
@@ -145,14 +145,16 @@ def _as_released(nb: NotebookNode, cell: NotebookNode, known: ReleasedCell, own:
     """Give the counting cell its type, its marks and, where it is locked, its text as released."""
     name = known.name
     if cell.cell_type != known.cell_type:
-        sentence = f"the cell {name} had been turned into a {cell.cell_type} cell; it is a {known.cell_type} cell again."
+        sentence = (
+            f"the cell {name} was turned into a {cell.cell_type} cell: it counts as the {known.cell_type} cell that it was."
+        )
         yield Finding("retyped", name, sentence, repaired=True)
         _retype(cell, known.cell_type)
     if isinstance(own, dict) and own.get("grade_id") == name and (changed := _changed_flags(own, known.own)):
-        sentence = f"the marks of the cell {name} had been changed ({', '.join(changed)}); they are as released again."
+        sentence = f"the marks of the cell {name} were changed ({', '.join(changed)}): those of the lab as handed out count."
         yield Finding("re-flagged", name, sentence, repaired=True)
     elif isinstance(own, dict) and own.get("grade_id") != name:
-        sentence = f"the cell {name} had been pointed at another task; it is {name} again."
+        sentence = f"the cell {name} is marked as another task: it counts as {name}."
         yield Finding("re-pointed", name, sentence, repaired=True)
     if known.own.get("locked"):
         yield from _text_as_released(nb, cell, known, taken)
@@ -170,8 +172,8 @@ def _changed_flags(own: Mapping[str, Any], released: Mapping[str, Any]) -> list[
 def _text_as_released(nb: NotebookNode, cell: NotebookNode, known: ReleasedCell, taken: set[str]) -> Iterator[Finding]:
     added = set(_lines(cell.source)) - set(_lines(known.source))
     if _lines(cell.source) != _lines(known.source):
-        kept = "; what you wrote there is in a cell of its own above it" if added else ""
-        sentence = f"the locked cell {known.name} had been changed; it is as released again{kept}."
+        kept = "; what was added moves to a cell of its own above it" if added else ""
+        sentence = f"the locked cell {known.name} was changed: its text as handed out counts{kept}."
         yield Finding("changed", known.name, sentence, repaired=True)
     if added:
         make = new_code_cell if known.cell_type == "code" else new_markdown_cell
@@ -202,7 +204,7 @@ def _missing(nb: NotebookNode, lab: ReleasedLab, present: set[str], taken: set[s
             continue
         if known.graded:
             what = "question" if known.answer else "check"
-            sentence = f"the {what} {name} is missing and is put back at the end."
+            sentence = f"the {what} {name} is missing: it is put back at the end of the notebook, as handed out."
             yield Finding("missing", name, sentence, repaired=True)
             nb.cells.append(_new_cell(known, taken))
         elif known.answer:
@@ -210,7 +212,7 @@ def _missing(nb: NotebookNode, lab: ReleasedLab, present: set[str], taken: set[s
                 sentence = f"the answer cell {name} is missing: write the function again, in a cell before its check."
                 yield Finding("missing", name, sentence, repaired=False)
         else:
-            yield Finding("missing", name, f"the locked cell {name} is missing and is put back.", repaired=True)
+            yield Finding("missing", name, f"the locked cell {name} is missing: it is put back where it was.", repaired=True)
             nb.cells.insert(_place(nb, lab, name), _new_cell(known, taken))
 
 

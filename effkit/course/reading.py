@@ -13,12 +13,13 @@ from effkit.course.findings import Finding
 from effkit.grading.answers import one_line
 
 MAX_BYTES = 100_000_000  # of a notebook; one with all its outputs rarely has a tenth of it
+_AGAIN = "Save or download it again where it was written."
 _LOOKS_LIKE = {
     b"PK\x03\x04": "a zip archive: unpack it and submit the notebook inside",
     b"\x1f\x8b": "a compressed archive: unpack it and submit the notebook inside",
-    b"%PDF": "a PDF: submit the notebook itself (in JupyterLab: File > Download)",
-    b"<!doctype html": "a web page: submit the notebook itself (in JupyterLab and on Colab: File > Download)",
-    b"<html": "a web page: submit the notebook itself (in JupyterLab and on Colab: File > Download)",
+    b"%PDF": "a PDF: submit the notebook itself, by File > Download in JupyterLab",
+    b"<!doctype html": "a web page: submit the notebook itself, by File > Download in JupyterLab or Colab",
+    b"<html": "a web page: submit the notebook itself, by File > Download in JupyterLab or Colab",
     b"version https://git-lfs": "a pointer that Git LFS left in its place: fetch the file with `git lfs pull`",
 }
 
@@ -51,17 +52,19 @@ def read_json(path: Path) -> Read:
     name = shown(path)
     if not raw.strip(b"\0 \t\r\n"):
         empty = "is empty (0 bytes)" if not raw else "holds nothing but blanks"
-        raise Unreadable("empty", f"{name} {empty}: save the notebook again where you worked on it.")
+        raise Unreadable("empty", f"{name} {empty}: {_AGAIN[0].lower()}{_AGAIN[1:]}")
     text, encoding = _decode(raw)
     try:
         data = _parse(text)
     except (ValueError, RecursionError) as problem:
-        raise Unreadable("not JSON", f"{name} is not a readable notebook ({_why_not_json(raw, text, problem)}).") from None
+        raise Unreadable(
+            "not JSON", f"{name} is not a readable notebook ({_why_not_json(raw, text, problem)}). {_AGAIN}"
+        ) from None
     read = Read(data) if isinstance(data, dict) else Read({})
     if not isinstance(data, dict) or not ({"cells", "worksheets"} & set(data)):
-        raise Unreadable("not a notebook", f"{name} is not a readable notebook (it is JSON, but without cells).")
+        raise Unreadable("not a notebook", f"{name} is not a readable notebook (it is JSON, but without cells). {_AGAIN}")
     if encoding:
-        sentence = f"{name} is saved {encoding}; notebooks are plain UTF-8."
+        sentence = f"{name} is saved {encoding}; notebooks are plain UTF-8, and so it is read."
         read.findings.append(Finding("encoding", "", sentence, repaired=True))
     return read
 

@@ -25,8 +25,8 @@ def by_name(cells: list[NotebookNode], lab: ReleasedLab) -> tuple[dict[int, str]
     if not lost:
         return named, []
     sentence = (
-        f"nbgrader's marks are missing from {lost} cells, dropped by the program that saved the notebook; they are put back"
-        " by the cells' ids."
+        f"the program that saved the notebook dropped the marks of graded cells ({lost} of {len(lab.cells)}): the cells are"
+        " known by their ids."
     )
     return named, [Finding("stripped metadata", "", sentence, repaired=True)]
 
@@ -47,8 +47,8 @@ def by_content(cells: list[NotebookNode], lab: ReleasedLab, named: dict[int, str
     if not found:
         return {}, []
     sentence = (
-        f"the marks and ids of {len(found)} graded cells are missing, dropped by the program that saved the notebook; they"
-        " are put back by what the cells hold."
+        f"the marks and ids of graded cells are missing ({len(found)} of {len(lab.cells)}), dropped by a program or by"
+        " hand: the cells are known by what they hold."
     )
     return found, [Finding("stripped metadata", "", sentence, repaired=True)]
 

@@ -32,9 +32,12 @@ def shaped(data: dict[str, Any], name: str) -> tuple[NotebookNode, list[Finding]
     data = _current_format(data, name, notes)
     cells = data.get("cells")
     if not isinstance(cells, list):
-        raise Unreadable("not a notebook", f"{name} is not a readable notebook (its cells are not a list).")
+        raise Unreadable(
+            "not a notebook",
+            f"{name} is not a readable notebook (its cells are not a list). Save or download it again where it was written.",
+        )
     kept = [_cell(cell, notes) for cell in cells if isinstance(cell, dict)]
-    notes.add("structure", "entries among the cells that are no cells are left out: {n}.", len(cells) - len(kept))
+    notes.add("structure", "entries among the cells are no cells ({n}): they are left out.", len(cells) - len(kept))
     notebook = NotebookNode(cells=kept, metadata=_metadata(data.get("metadata"), notes), nbformat=4, nbformat_minor=5)
     _valid_by_force(notebook, notes)
     return notebook, notes.findings()
@@ -51,7 +54,10 @@ class _Notes:
             self._counts[kind, sentence] = self._counts.get((kind, sentence), 0) + n
 
     def findings(self) -> list[Finding]:
-        return [Finding(kind, "", sentence.format(n=n), repaired=True) for (kind, sentence), n in self._counts.items()]
+        return [
+            Finding(kind, "", sentence.format(n=n, cells="one cell" if n == 1 else f"{n} cells"), repaired=True)
+            for (kind, sentence), n in self._counts.items()
+        ]
 
 
 def _current_format(data: dict[str, Any], name: str, notes: _Notes) -> dict[str, Any]:
@@ -59,7 +65,7 @@ def _current_format(data: dict[str, Any], name: str, notes: _Notes) -> dict[str,
     major = data.get("nbformat")
     if "cells" in data and not (type(major) is int and major < 4):
         if type(major) is not int or type(data.get("nbformat_minor")) is not int:
-            notes.add("old format", "the notebook does not say its format; it is read as the present one.")
+            notes.add("old format", "the notebook does not say its format: it is read as the present one.")
         return data
     try:
         old = {**data, "nbformat": major if type(major) is int and 1 <= major <= 3 else 3}
@@ -67,7 +73,7 @@ def _current_format(data: dict[str, Any], name: str, notes: _Notes) -> dict[str,
     except Exception:  # noqa: BLE001  whatever is in the file, it is the student's
         sentence = f"{name} is in an old format that cannot be converted: open it in JupyterLab and save it again."
         raise Unreadable("old format", sentence) from None
-    notes.add("old format", f"the notebook is in format {old['nbformat']}, from before 2015; it is converted to format 4.")
+    notes.add("old format", f"the notebook is in format {old['nbformat']}, from before 2015: it is converted to format 4.")
     return dict(converted)
 
 
@@ -75,10 +81,10 @@ def _cell(cell: dict[str, Any], notes: _Notes) -> NotebookNode:
     own = _plain(cell.get("metadata"), notes)
     metadata = own if isinstance(own, dict) else {}
     if not isinstance(cell.get("metadata", {}), dict):
-        notes.add("metadata", "metadata of cells that is malformed is dropped (cells: {n}).")
+        notes.add("metadata", "the metadata of {cells} is malformed: it is dropped.")
     kind = cell.get("cell_type")
     if kind not in ("code", "markdown", "raw"):
-        notes.add("structure", "cells without a valid type are kept as plain text (cells: {n}).")
+        notes.add("structure", "{cells} of no valid type: kept as plain text.")
         kind = "code" if "outputs" in cell else "raw"
     ids = [cell.get("id"), metadata.pop("id", None)]  # Colab keeps the id in the metadata
     known = next((i for i in ids if isinstance(i, str) and _ID.fullmatch(i)), "")
@@ -97,12 +103,12 @@ def _source(cell: dict[str, Any], notes: _Notes) -> str:
     parts = source if isinstance(source, list) else [source]
     text = "".join(part for part in parts if isinstance(part, str))
     notes.add(
-        "structure", "lines of cells that are no text are left out (lines: {n}).", sum(not isinstance(p, str) for p in parts)
+        "structure", "lines of cells are no text ({n}): they are left out.", sum(not isinstance(p, str) for p in parts)
     )
     clean = _unicode(text)
     notes.add(
         "encoding",
-        "broken characters (lone surrogates), which no program can save, are replaced by � (cells: {n}).",
+        "broken characters (lone surrogates) in {cells}, which no program can save: each counts as �.",
         clean != text,
     )
     return clean
@@ -110,7 +116,7 @@ def _source(cell: dict[str, Any], notes: _Notes) -> str:
 
 def _outputs(outputs: Any, notes: _Notes) -> list[NotebookNode]:
     if not isinstance(outputs, list):
-        notes.add("outputs", "outputs that are malformed are dropped (cells: {n}).")
+        notes.add("outputs", "the outputs of {cells} are malformed: they are dropped.")
         return []
     size = 0
     kept = []
@@ -118,7 +124,7 @@ def _outputs(outputs: Any, notes: _Notes) -> list[NotebookNode]:
         plain = _plain(output, notes)
         size += _size(plain)
         if size > _MAX_OUTPUT:
-            notes.add("large outputs", "huge outputs are cut; does a loop print without end? (cells: {n})")
+            notes.add("large outputs", "the outputs of {cells} are huge: they are cut. Does a loop print without end?")
             break
         if isinstance(plain, dict):
             kept.append(nbformat.from_dict(plain))
@@ -138,7 +144,7 @@ def _plain(value: Any, notes: _Notes) -> Any:
     try:
         return _plain_part(value, 0)
     except _TooDeep:
-        notes.add("metadata", "data nested too deeply is dropped (places: {n}).")
+        notes.add("metadata", "data is nested too deeply in {cells} or their outputs: it is dropped.")
         return None
 
 
@@ -186,19 +192,19 @@ def _metadata(metadata: Any, notes: _Notes) -> NotebookNode:
     """Return the notebook's own metadata without what is malformed; a kernel that is not Python's becomes Python's."""
     plain = _plain(metadata, notes)
     if not isinstance(plain, dict):
-        notes.add("metadata", "the notebook's own metadata is missing or malformed; it is written anew.")
+        notes.add("metadata", "the notebook's own metadata is missing or malformed: it is written anew.")
         return nbformat.from_dict(_PYTHON)
     for key in ("effkit", "widgets", "colab", "jupytext"):
         if key in plain and not isinstance(plain[key], dict):
-            notes.add("metadata", f"the notebook's metadata {key} is malformed and is dropped.")
+            notes.add("metadata", f"the notebook's metadata {key} is malformed: it is dropped.")
             del plain[key]
     for key, needed in (("kernelspec", ("name", "display_name")), ("language_info", ("name",))):
         own = plain.get(key, _PYTHON[key])
         if not isinstance(own, dict) or not all(isinstance(own.get(part), str) for part in needed):
-            notes.add("metadata", f"the notebook's metadata {key} is malformed; it is Python's again.")
+            notes.add("metadata", f"the notebook's metadata {key} is malformed: Python is meant.")
             own = _PYTHON[key]
         elif str(own.get("language" if key == "kernelspec" else "name", "python")).lower() not in ("python", "ipython"):
-            notes.add("metadata", "the notebook was set to run in another language; it is Python's again.")
+            notes.add("metadata", "the notebook is set to run in another language: Python is meant.")
             own = _PYTHON[key]
         plain[key] = own
     return nbformat.from_dict(plain)
@@ -209,19 +215,19 @@ def _valid_by_force(notebook: NotebookNode, notes: _Notes) -> None:
     if _is_valid(notebook.cells, notebook.metadata):
         return
     if not _is_valid([], notebook.metadata):
-        notes.add("metadata", "the notebook's own metadata is missing or malformed; it is written anew.")
+        notes.add("metadata", "the notebook's own metadata is missing or malformed: it is written anew.")
         notebook.metadata = nbformat.from_dict({**_PYTHON, "effkit": notebook.metadata.get("effkit", {})})
     for cell in notebook.cells:
         if _is_valid([cell]):
             continue
         if cell.get("outputs"):
             cell.outputs = []
-            notes.add("outputs", "outputs that are malformed are dropped (cells: {n}).")
+            notes.add("outputs", "the outputs of {cells} are malformed: they are dropped.")
         if not _is_valid([cell]):
             own = cell.metadata.get("nbgrader")
             cell.metadata = NotebookNode({} if own is None else {"nbgrader": own})
             cell.pop("attachments", None)
-            notes.add("metadata", "metadata of cells that is malformed is dropped (cells: {n}).")
+            notes.add("metadata", "the metadata of {cells} is malformed: it is dropped.")
 
 
 def _is_valid(cells: list[NotebookNode], metadata: NotebookNode | None = None) -> bool:

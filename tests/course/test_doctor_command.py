@@ -38,7 +38,7 @@ def test_nothing_is_written_without_fix(desk: Path, capsys: pytest.CaptureFixtur
     status, said = doctor(capsys, "lab2_parameters (1).ipynb")
     assert status == 1
     assert len(said.splitlines()) == 2
-    assert all(line.endswith("(--fix does this)") for line in said.splitlines())
+    assert all(line.endswith("(--fix repairs it)") for line in said.splitlines())
     assert [path.name for path in desk.iterdir()] == ["lab2_parameters (1).ipynb"]
     assert (desk / "lab2_parameters (1).ipynb").read_bytes() == before
 

@@ -69,7 +69,7 @@ def _examine(path: Path, options: argparse.Namespace) -> int:
     done = _fix(looked, lab, path) if options.fix and lab else []
     for finding in looked.findings:
         fixable = finding.repaired and lab and not options.fix
-        print(f"{name}: {finding.sentence}{' (--fix does this)' if fixable else ''}")
+        print(f"{name}: {finding.sentence}{' (--fix repairs it)' if fixable else ''}")
     for sentence in done:
         print(f"{name}: {sentence}.")
     if not looked.findings:
