@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from effkit.course.commands import doctor, grade, rejudge
+from effkit.course.commands import collect, doctor, grade, rejudge
 from effkit.course.errors import CourseError
 from effkit.profiling import command as profile_command
 
 # Each module has add(commands) and run(options); NEEDS_COURSE = False in one that works outside a course folder.
 _COMMANDS: dict[str, Any] = {
+    "collect": collect,
     "doctor": doctor,
     "grade": grade,
     "rejudge": rejudge,
