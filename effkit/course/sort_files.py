@@ -71,9 +71,8 @@ def piles(found: Iterable[Member | Refused], lab: str, roster: Roster) -> tuple[
         own = named(member.parts, lab)
         person = roster.find(own.who, own.lms_id) if own.who else None
         if not own.who and not person:
-            where = f"{member.source}: {shown(member.name)}"
             notices.append(
-                Notice("WHOSE?", f"{where}: put it into a folder with the student's id, or add the id to its name")
+                Notice("WHOSE?", f"{member.where}: put it into a folder with the student's id, or add the id to its name")
             )
             continue
         if person and person.submitted and own.time is None:

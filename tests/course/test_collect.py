@@ -235,7 +235,7 @@ def test_of_several_notebooks_the_one_of_the_lab_is_taken(
     }
     status, _ = collect(course, capsys, zipped(tmp_path / "class.zip", files))
     assert status == 0
-    assert [path for path in collected(course)] == [
+    assert list(collected(course)) == [
         place("ann"),
         place("ben", "one.ipynb"),
         place("ben", "two.ipynb"),
