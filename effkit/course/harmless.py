@@ -28,7 +28,8 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _ENTITY = re.compile(r"&(?=[#A-Za-z])")
 # Browsers drop blanks inside an address and Markdown drops a backslash: what is left before the colon is the scheme.
 _SCHEME = re.compile(r"(?<=[A-Za-z0-9+.])([\\\x00-\x20]*):")
-_PLAIN_LINK = re.compile(r"(?:^|[^A-Za-z0-9+.\-])(?:https?|mailto|attachment)$", re.IGNORECASE)
+_PLAIN_LINK = re.compile(r"(?:^|[^A-Za-z0-9+.\-])(https?|mailto|attachment)$", re.IGNORECASE)
+_ATTACHED = re.compile(r"[\w.-]+(?=[)\s])", re.ASCII)
 _ACTIVE_MATH = re.compile(r"\\(?=(?:href|style|class|cssId|require|unicode)(?![A-Za-z]))")
 _DIAGRAM = re.compile(r"([`~]{3,}\s*)(?=mermaid)", re.IGNORECASE)
 _CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -80,8 +81,8 @@ def make_harmless(notebook: NotebookNode, texts: Collection[str] = ()) -> None:
             if not _is_judged(cell):
                 cell.outputs = [harmless for output in cell.outputs if (harmless := _harmless_output(output))]
         elif cell.source not in texts and not _is_as_released(cell):
-            cell.source = disarm(cell.source)
             _keep_pictures(cell)
+            cell.source = disarm(cell.source, cell.get("attachments", {}))
 
 
 def _is_judged(cell: NotebookNode) -> bool:
@@ -95,15 +96,21 @@ def _is_as_released(cell: NotebookNode) -> bool:
     return bool(own.get("checksum")) and own["checksum"] == compute_checksum(cell)
 
 
-def disarm(text: str) -> str:
-    """Return Markdown that reads as before and in which no tag, entity, script address or active formula is left."""
+def disarm(text: str, attachments: Collection[str] = ()) -> str:
+    """Return Markdown that reads as before and in which no tag, entity, script address or active formula is left.
+
+    A reference to an attachment is left only where there is one of that name: any other stops nbconvert.
+    """
     text = _ENTITY.sub(f"&{_GAP}", _TAG.sub(f"<{_GAP}", text))
     text = _DIAGRAM.sub(rf"\1{_GAP}", _ACTIVE_MATH.sub(rf"\\{_GAP}", text))
-    return _SCHEME.sub(lambda found: _colon(text, found), text)
+    return _SCHEME.sub(lambda found: _colon(text, found, attachments), text)
 
 
-def _colon(text: str, found: re.Match[str]) -> str:
-    plain = not found[1] and _PLAIN_LINK.search(text[max(0, found.start() - 12) : found.start()])
+def _colon(text: str, found: re.Match[str], attachments: Collection[str]) -> str:
+    plain = None if found[1] else _PLAIN_LINK.search(text[max(0, found.start() - 12) : found.start()])
+    if plain and plain[1].lower() == "attachment":
+        name = _ATTACHED.match(text, found.end())
+        plain = plain if name and name[0] in attachments else None
     return found[0] if plain else f"{found[1]}{_GAP}:"
 
 

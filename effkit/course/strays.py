@@ -29,7 +29,9 @@ class RemoveStrays(NbGraderPreprocessor):
         if not is_plain_file(submitted / f"{own['notebook']}.ipynb"):
             raise RuntimeError(f"{own['notebook']}.ipynb is a link and not a notebook: ask the student to submit it again")
         for path in copied.iterdir() if copied.is_dir() else ():
-            if (path.suffix == ".ipynb" and is_plain_file(path)) or (path.name == "timestamp.txt" and is_plain_file(submitted / path.name)):
+            if (path.suffix == ".ipynb" and is_plain_file(path)) or (
+                path.name == "timestamp.txt" and is_plain_file(submitted / path.name)
+            ):
                 continue
             self.log.warning("Not kept beside the notebook: %s", path.name)
             if path.is_dir() and not path.is_symlink():
