@@ -67,6 +67,8 @@ def _mount(kind: str, where: str, options: str, flags: int = 0) -> None:
 
 def limit(limits: dict[str, Any]) -> None:
     """Set the limits that the system keeps for each process or user."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # the first to go where memory runs out
     seconds = int(limits["notebook_seconds"]) + 60
     for what, value in (
         (resource.RLIMIT_CORE, 0),

@@ -91,12 +91,13 @@ def _become_kernel(end: socket.socket, order: dict[str, Any]) -> None:
 def _warm_up() -> None:
     """Import what labs and kernels need, draw a figure and take a step of an optimiser: first times are slow."""
     os.makedirs(os.environ["MPLCONFIGDIR"], exist_ok=True)
+    import ipykernel.debugger
     import ipykernel.kernelapp
     import ipykernel.zmqshell  # noqa: F401
     import matplotlib_inline.config  # noqa: F401
     import numpy as np  # noqa: F401
     import torch
-    from matplotlib import pyplot  # noqa: F401
+    from matplotlib import font_manager, pyplot  # noqa: F401
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -107,7 +108,7 @@ def _warm_up() -> None:
     torch.set_num_threads(1)
     figure: Any = Figure()
     axes = figure.add_subplot()
-    axes.plot([0, 1], label="$x$")
+    axes.plot([0, 1], label="$warm_0$")
     axes.legend()
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
@@ -116,6 +117,8 @@ def _warm_up() -> None:
     torch.optim.SGD([weight], lr=0.1).step()
     for lab in effkit.grading.tasks.LABS:
         effkit.grading.tasks.tasks_of(lab)
+    fonts: Any = font_manager
+    fonts._get_font.cache_clear()  # fonts are open files, and a child closes all files
     sys.modules.pop("matplotlib_inline.backend_inline", None)  # hooks into the kernel that imports it
     gc.collect()
     gc.freeze()  # so that collecting garbage in a child does not copy every page

@@ -41,6 +41,8 @@ def _kernel_app(order: dict[str, Any]) -> Any:
     from ipykernel.kernelapp import IPKernelApp
     from traitlets.config import Config
 
+    from effkit.course.kernels.streams import FIRST_LINES
+
     config = Config()
     config.Session.key = order["key"].encode()
     config.Session.signature_scheme = "hmac-sha256"
@@ -51,7 +53,7 @@ def _kernel_app(order: dict[str, Any]) -> Any:
         connection_file="/tmp/home/none.json",
         log_level=50,
         outstream_class="effkit.course.kernels.streams.ShortStream",
-        exec_lines=["import sys; exit = quit = sys.exit"],  # exit() ends its cell and not the kernel
+        exec_lines=list(FIRST_LINES),
         **order["ports"],
     )
     app: Any = IPKernelApp.instance(config=config)

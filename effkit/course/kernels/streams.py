@@ -1,10 +1,16 @@
 """The standard output of a kernel that runs a submission: what is printed beyond a limit is not even sent."""
 
+import sys
 from typing import Any
 
 from ipykernel.iostream import OutStream
 
 _KEPT = 1_000_000  # characters of one cell
+# What a kernel runs first of all: exit() ends its cell and not the kernel, and cells cannot do away with the streams.
+FIRST_LINES = (
+    "exit = quit = __import__('sys').exit",
+    "__import__('effkit.course.kernels.streams', fromlist=['streams']).watch_over(get_ipython())",
+)
 
 
 class ShortStream(OutStream):
@@ -26,3 +32,19 @@ class ShortStream(OutStream):
         if room:
             super().write(string[:room])
         return len(string)
+
+
+def watch_over(shell: Any) -> None:
+    """After each cell, put the kernel's own streams back where it has left none that can be used.
+
+    A kernel whose ``sys.stdout`` is None runs no further cell.
+    """
+    own = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+
+    def mend() -> None:
+        for name, stream in own.items():
+            now = getattr(sys, name, None)
+            if not callable(getattr(now, "flush", None)) or getattr(now, "closed", False):
+                setattr(sys, name, stream)
+
+    shell.events.register("post_execute", mend)

@@ -19,7 +19,7 @@ from effkit.course.kernels.warm import WarmProcess
 from effkit.course.outputs import Outputs, text
 
 _TICK_S = 0.2
-_PATIENCE_S = 5.0  # for the other half of a kernel's answer that a cell has ended
+_PATIENCE_S = 3.0  # for the other half of a kernel's answer that a cell has ended
 _LARGEST_READ = 2**23  # bytes of a message
 
 
@@ -40,6 +40,7 @@ class Kernel:
         self._limits = limits
         self.used_seconds = 0.0
         self._closed = False
+        self._too_much = 0
         start = plain_kernel if unsafe else sandboxed_kernel
         self._manager = start(limits, warm, environment)
         try:
@@ -86,7 +87,7 @@ class Kernel:
         deadline = time.monotonic() + self._limits.start_seconds
         while time.monotonic() < deadline:
             asked = self._send("kernel_info_request", {})
-            until = time.monotonic() + 1.0
+            until = time.monotonic() + 0.1
             while (left := until - time.monotonic()) > 0:
                 self._poller.poll(int(left * 1000) + 1)
                 if any(parent == asked for _, parent, _, _ in self._received(self._iopub)):
@@ -179,7 +180,8 @@ class Kernel:
         if used.stopped:
             return "died"
         too_much = used.memory_bytes > self._limits.memory_bytes + self._limits.scratch_bytes or usage.short_of_memory()
-        return "out of memory" if too_much and self.level != "none" else ""
+        self._too_much = self._too_much + 1 if too_much and self.level != "none" else 0
+        return "out of memory" if self._too_much > 1 else ""  # once may be a fork seen half way
 
 
 def _error(reply: dict[str, Any]) -> tuple[str, str] | None:
