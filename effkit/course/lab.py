@@ -57,6 +57,9 @@ def read_lab(root: Path, lab: str) -> ReleasedLab:
         return with_surroundings(recorded, root)
     if released := handed_out(root, lab):
         return released
+    known = sorted({path.parent.name for folder in ("labs", "solutions") for path in root.glob(f"{folder}/*/*.ipynb")})
+    if lab not in known:
+        raise CourseError(f"there is no lab {lab!r}; the labs are: {', '.join(known) or 'none'}")
     raise CourseError(f"labs/{lab}/{lab}.ipynb is not a lab as built, and no gradebook knows {lab}: run `make notebooks`")
 
 

@@ -82,9 +82,11 @@ def read_roster(path: Path) -> tuple[list[Person], list[str]]:
         person = _person(row, columns)
         if person is None:
             if any(value.strip() for value in row) and not _is_no_student(row, columns):
-                left_out.append(f"line {number} of the roster has no id: {', '.join(row)[:80]}")
+                left_out.append(
+                    f"line {number} of the roster has no id and is left out: {', '.join(filter(None, row))[:80]}"
+                )
         elif person.id in people:
-            left_out.append(f"line {number} of the roster repeats the student {person.id}")
+            left_out.append(f"line {number} of the roster repeats the student {person.id}: the first line counts")
         else:
             people[person.id] = person
     return list(people.values()), left_out

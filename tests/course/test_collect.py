@@ -482,3 +482,4 @@ def test_an_unknown_lab_or_source_is_said(course: Path, tmp_path: Path, capsys: 
     status, said = collect(course, capsys, tmp_path / "nowhere.zip")
     assert (status, "there is no" in said) == (2, True)
     assert main(["--course", str(course), "collect", "lab99", str(tmp_path)]) == 2
+    assert f"there is no lab 'lab99'; the labs are: {LAB}" in capsys.readouterr().err

@@ -100,6 +100,10 @@ def answer_split(nb: NotebookNode) -> None:
     _copy_of(nb, ANSWER, "import math  # the part above", place)
 
 
+def answer_split_below(nb: NotebookNode) -> None:
+    _copy_of(nb, ANSWER, "print(conv_params(1, 1, (1, 1), True))", nb.cells.index(cell_of(nb, ANSWER)) + 1)
+
+
 def question_split(nb: NotebookNode) -> None:
     _copy_of(nb, QUESTION, "And a second paragraph.", nb.cells.index(cell_of(nb, QUESTION)) + 1)
 
@@ -148,6 +152,10 @@ def check_pointed_at_another_task(nb: NotebookNode) -> None:
     cell_of(nb, CHECK).metadata.nbgrader.grade_id = "linear_params"
 
 
+def answer_pointed_at_another_task(nb: NotebookNode) -> None:
+    cell_of(nb, ANSWER).metadata.nbgrader.grade_id = "linear_params-solution"
+
+
 def check_pointed_nowhere(nb: NotebookNode) -> None:
     cell_of(nb, CHECK).metadata.nbgrader.grade_id = "made_up"
 
@@ -175,6 +183,11 @@ def marks_and_ids_dropped(nb: NotebookNode) -> None:
     nb.nbformat_minor = 4
     for cell in nb.cells:
         del cell["id"]
+
+
+def texts_marks_and_ids_dropped(nb: NotebookNode) -> None:
+    marks_and_ids_dropped(nb)
+    nb.cells = [cell for cell in nb.cells if cell.cell_type == "code" or cell.source == WRITTEN]
 
 
 def older_version(nb: NotebookNode) -> None:
@@ -214,6 +227,7 @@ EDITS: dict[Callable[[NotebookNode], None], list[tuple[str, str]]] = {
     check_copied: [("duplicated", CHECK)],
     answer_copied_blank: [("duplicated", ANSWER)],
     answer_split: [("split", ANSWER)],
+    answer_split_below: [("split", ANSWER)],
     question_split: [("split", QUESTION)],
     check_deleted: [("missing", CHECK)],
     question_deleted: [("missing", QUESTION)],
@@ -225,6 +239,7 @@ EDITS: dict[Callable[[NotebookNode], None], list[tuple[str, str]]] = {
     points_raised: [("re-flagged", CHECK)],
     check_unlocked: [("re-flagged", CHECK)],
     check_pointed_at_another_task: [("re-pointed", CHECK)],
+    answer_pointed_at_another_task: [("re-pointed", ANSWER)],
     check_pointed_nowhere: [("re-pointed", CHECK)],
     cell_of_another_lab: [("unknown cell", "")],
     check_rewritten: [("changed", CHECK)],
@@ -278,6 +293,7 @@ def test_no_text_of_a_student_is_lost(
     [
         (answer_copied_blank, "solved"),
         (answer_split, "solved"),
+        (answer_split_below, "solved"),
         (question_split, "And a second paragraph."),
     ],
 )
@@ -317,6 +333,18 @@ def test_a_question_without_marks_or_ids_is_known_by_its_place(
     marks_and_ids_dropped(solved)
     found = examine(put(tmp_path, solved), lab)
     assert graded(found.notebook)[QUESTION].source == WRITTEN
+
+
+def test_answers_without_marks_or_ids_are_known_by_their_functions(
+    tmp_path: Path, lab: ReleasedLab, solved: NotebookNode
+) -> None:
+    texts_marks_and_ids_dropped(solved)
+    found = examine(put(tmp_path, solved), lab)
+    cells = graded(found.notebook)
+    assert set(cells) == set(lab.cells)
+    assert {name: cells[name].source for name in solution_sources(NAME) if name != QUESTION} == {
+        name: source for name, source in solution_sources(NAME).items() if name != QUESTION
+    }
 
 
 def test_what_was_written_into_a_check_still_runs_before_it(tmp_path: Path, lab: ReleasedLab, solved: NotebookNode) -> None:
@@ -383,6 +411,12 @@ def test_odd_numbers_do_not_spoil_a_notebook(tmp_path: Path, lab: ReleasedLab, s
     found = examine(put(tmp_path, text.encode()), lab)
     assert is_whole(found.notebook, lab)
     json.dumps(found.notebook, allow_nan=False)
+
+
+def test_line_breaks_inside_a_text_are_read(tmp_path: Path, lab: ReleasedLab, solved: NotebookNode) -> None:
+    """Not strictly JSON, and nobody's fault: some programs write them."""
+    found = examine(put(tmp_path, json.dumps(solved).replace("\\n", "\n").encode()), lab)
+    assert is_whole(found.notebook, lab)
 
 
 def test_an_old_format_is_converted(tmp_path: Path, lab: ReleasedLab) -> None:
@@ -472,7 +506,9 @@ def test_files_that_do_not_belong_are_named(tmp_path: Path, lab: ReleasedLab, so
     (folder / "effkit").mkdir()
     (folder / "effkit" / "__init__.py").write_text("1")
     (folder / "answers.txt").symlink_to(secret)
-    (folder / "loop").symlink_to(folder)
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "numpy.py").write_text("1")
+    (folder / "loop").symlink_to(tmp_path / "modules")
     os.mkfifo(folder / "pipe.ipynb")
     with (folder / "data.bin").open("wb") as file:
         file.truncate(20_000_000)
@@ -480,6 +516,7 @@ def test_files_that_do_not_belong_are_named(tmp_path: Path, lab: ReleasedLab, so
     assert kinds(found) == [("code file", ""), ("large file", ""), ("link", ""), ("special file", "")]
     assert is_whole(found.notebook, lab)
     sentences = " ".join(finding.sentence for finding in found.findings)
+    assert "numpy.py" not in sentences
     for name in ("torch.py", "effkit/__init__.py", "answers.txt, loop", "pipe.ipynb", "data.bin"):
         assert name in sentences
 
