@@ -2,15 +2,24 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import chdir
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import nbformat
+from jinja2 import pass_context
+from nbconvert.exporters import HTMLExporter, TemplateExporter
+from nbconvert.filters import Highlight2HTML
+from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 from nbformat import NotebookNode
 from nbgrader.converters import Autograde, GenerateFeedback
 
+from effkit.course.gradebook import LoadedGrades
 from effkit.course.nbgrader_api import Nbgrader
+from effkit.course.preprocessors import SummarizeFeedback
 
 
 class Pages:
@@ -21,9 +30,12 @@ class Pages:
         self._permissions = int(str(Autograde(coursedir=api.coursedir, parent=api).permissions), 8)
         converter = GenerateFeedback(coursedir=api.coursedir, parent=api)
         self._page_permissions = int(str(converter.permissions), 8)
-        self._exporter = converter.exporter_class(parent=converter, config=converter.config)
-        for preprocessor in converter.preprocessors:
-            self._exporter.register_preprocessor(preprocessor)
+        exporter = _PageExporter if converter.exporter_class is HTMLExporter else converter.exporter_class
+        self._exporter = exporter(parent=converter, config=converter.config)
+        steps = [preprocessor(parent=self._exporter) for preprocessor in converter.preprocessors]
+        for step in steps:
+            self._exporter.register_preprocessor(step)
+        self._summaries = [step for step in steps if isinstance(step, SummarizeFeedback)]
 
     def graded_path(self, student: str) -> Path:
         """Return where the graded notebook is."""
@@ -38,8 +50,10 @@ class Pages:
             _write(folder / "timestamp.txt", f"{timestamp} UTC\n", self._permissions)
         return folder, text
 
-    def write_feedback(self, student: str, notebook: NotebookNode) -> None:
+    def write_feedback(self, student: str, notebook: NotebookNode, grades: LoadedGrades) -> None:
         """Write the feedback page of a graded notebook with the scores and comments of the gradebook."""
+        for summary in self._summaries:
+            summary.loaded = grades
         resources = {
             "unique_key": self._lab,
             "output_files_dir": f"{self._lab}_files",
@@ -56,6 +70,57 @@ class Pages:
         folder = _empty(self._root / "feedback" / student / self._lab)
         _write(folder / f"{self._lab}.html", page, self._page_permissions)
         put_in_place(folder)
+
+
+class _PageExporter(HTMLExporter):
+    """nbconvert's pages in a third of the time: what is the same for every student is made once.
+
+    The pass over the finished page is left out: it adds a description to pictures that have none, and in a graded notebook
+    all have one (see `harmless`).
+    """
+
+    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kwargs: Any) -> tuple[str, Any]:
+        """Return the page."""
+        resources = self._init_resources(resources)
+        widgets = WidgetsDataTypeFilter(notebook_metadata=self._nb_metadata, parent=self, resources=resources)
+        self.register_filter("filter_data_type", widgets)
+        return TemplateExporter.from_notebook_node(self, nb, resources, **kwargs)
+
+    def default_filters(self) -> Any:
+        """Yield nbconvert's filters, with a memory for the two slow ones."""
+        yield from super().default_filters()
+        yield "highlight_code", _remembered(Highlight2HTML(pygments_lexer="python", parent=self))
+        yield "markdown2html", self._markdown
+
+    @pass_context
+    def _markdown(self, context: Any, source: str) -> str:
+        if context.get("cell", {}).get("attachments"):
+            return self.markdown2html(context, source)
+        page = self._pages.get(source)
+        if page is None:
+            page = self._pages[source] = self.markdown2html(context, source)
+            if len(self._pages) > _REMEMBERED:
+                self._pages.clear()
+        return page
+
+    @property
+    def _pages(self) -> dict[str, str]:
+        pages: dict[str, str] = self.__dict__.setdefault("_effkit_pages", {})
+        return pages
+
+
+_REMEMBERED = 500
+
+
+def _remembered(highlight: Any) -> Callable[..., str]:
+    @lru_cache(_REMEMBERED)
+    def of(source: str) -> str:
+        return str(highlight(source))
+
+    def highlighted(source: str, language: Any = None, metadata: Any = None) -> str:
+        return of(source)
+
+    return highlighted
 
 
 def _empty(place: Path) -> Path:

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from filelock import FileLock, Timeout
 from nbformat import NotebookNode
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Comment, Grade, Gradebook, MissingEntry
 from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 from nbgrader.utils import is_grade, is_solution, is_task
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.orm import joinedload
 
 from effkit.course.errors import CourseError
 from effkit.course.nbgrader_api import Nbgrader
@@ -104,12 +104,13 @@ class Book:
 
     def record(self, student: str, notebook: NotebookNode, timestamp: datetime | None) -> None:
         """Record the scores of a graded notebook, all or nothing. What a person entered stays, to be looked at again."""
-        save = SaveAutoGrades(config=self._api.config)
-        save.gradebook, save.notebook_id, save.assignment_id, save.student_id = self._book, self.lab, self.lab, student
         with self._one_transaction():
             self._book.update_or_create_student(student)
             given = {"timestamp": timestamp} if timestamp else {}
             submission = self._book.update_or_create_submission(self.lab, student, **given)
+            save = SaveAutoGrades(config=self._api.config)
+            save.notebook_id, save.assignment_id, save.student_id = self.lab, self.lab, student
+            save.gradebook = LoadedGrades(self._book.db, submission)
             for cell in notebook.cells:
                 save.preprocess_cell(cell, {}, 0)
             self._assign_late_penalty(submission, student)
@@ -118,18 +119,20 @@ class Book:
         """Change automatic scores, all or nothing. Where a person entered another, that stays, to be looked at again."""
         with self._one_transaction():
             submission = self._book.find_submission(self.lab, student)
+            found = LoadedGrades(self._book.db, submission)
             for name, score in scores.items():
-                grade = self._book.find_grade(name, self.lab, self.lab, student)
+                grade = found.find_grade(name)
                 grade.auto_score = score
                 if grade.manual_score is not None:
                     grade.needs_manual_grade = True
-            self._book.db.flush()
             self._assign_late_penalty(submission, student)
 
     def _assign_late_penalty(self, submission: Any, student: str) -> None:
         """Do what nbgrader's AssignLatePenalties does, by its plugin, in the transaction that is open."""
         notebook = self._book.find_submission_notebook(self.lab, self.lab, student)
         notebook.late_submission_penalty = None
+        self._book.db.flush()
+        self._book.db.refresh(notebook)  # its score is a sum that the database makes
         late = submission.total_seconds_late
         if late > 0:
             penalty = self._late.plugin_inst.late_submission_penalty(student, notebook.score, late)
@@ -156,27 +159,57 @@ class Book:
         when: datetime | None = self._book.find_submission(self.lab, student).timestamp
         return when
 
-    def grades(self, student: str) -> SimpleNamespace:
-        """Return what the gradebook says of a student: score, max_score, needs_manual_grade, and `cells` by name.
-
-        Raises MissingEntry if it knows of no submission.
-        """
+    def grades(self, student: str) -> "LoadedGrades | None":
+        """Return what the gradebook says of a student by now; None if it knows of no submission."""
         self._book.db.rollback()  # see what others have written since
-        submission = self._book.find_submission(self.lab, student)
-        cells = {grade.name: grade for notebook in submission.notebooks for grade in notebook.grades}
-        return SimpleNamespace(
-            score=submission.score - (submission.late_submission_penalty or 0),
-            max_score=submission.max_score,
-            needs_manual_grade=submission.needs_manual_grade,
-            cells=cells,
-        )
-
-    def auto_scores(self, student: str) -> dict[str, float | None]:
-        """Return the automatic score of each graded cell; empty if the gradebook knows of no submission."""
         try:
-            return {name: grade.auto_score for name, grade in self.grades(student).cells.items()}
+            return LoadedGrades(self._book.db, self._book.find_submission(self.lab, student))
         except MissingEntry:
-            return {}
+            return None
+
+
+class LoadedGrades:
+    """The grades and comments of one submission, read at once, and found as in nbgrader's Gradebook."""
+
+    def __init__(self, session: Any, submission: Any) -> None:
+        self.db = session
+        self._submission = submission
+        (notebook,) = submission.notebooks
+        self.grades: dict[str, Any] = _by_name(session, Grade, notebook.id)
+        self._comments = _by_name(session, Comment, notebook.id)
+
+    def find_grade(self, cell: str, *_: str) -> Any:
+        """Return the grade of a cell."""
+        return self.grades[cell]
+
+    def find_comment(self, cell: str, *_: str) -> Any:
+        """Return the comment on a cell."""
+        return self._comments[cell]
+
+    @property
+    def late_penalty(self) -> float:
+        """Return the points taken off for lateness."""
+        return float(self._submission.late_submission_penalty or 0)
+
+    @property
+    def score(self) -> float:
+        """Return the total, lateness counted."""
+        return float(self._submission.score) - self.late_penalty
+
+    @property
+    def max_score(self) -> float:
+        """Return the points that the lab is worth."""
+        return float(self._submission.max_score)
+
+    @property
+    def needs_manual_grade(self) -> bool:
+        """Whether a person has something to grade."""
+        return bool(self._submission.needs_manual_grade)
+
+
+def _by_name(session: Any, kind: Any, notebook: str) -> dict[str, Any]:
+    asked = session.query(kind).options(joinedload(kind.cell)).filter(kind.notebook_id == notebook)
+    return {found.name: found for found in asked.populate_existing()}
 
 
 @contextmanager

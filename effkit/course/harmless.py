@@ -34,6 +34,7 @@ _ACTIVE_MATH = re.compile(r"\\(?=(?:href|style|class|cssId|require|unicode)(?![A
 _DIAGRAM = re.compile(r"([`~]{3,}\s*)(?=mermaid)", re.IGNORECASE)
 _CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
+_NO_ALT = "No description has been provided for this image"  # as nbconvert says it
 _SHOWN = re.compile(
     r"\s*<img (?=[^<>]*src=(?P<q>['\"])data:(?P<kind>image/(?:png|jpeg));base64,(?P<data>[A-Za-z0-9+/=\s]+)(?P=q))[^<>]*>\s*"
 )
@@ -164,6 +165,6 @@ def _harmless_output(output: NotebookNode) -> NotebookNode | None:
     if not data:
         left_out = ", ".join(sorted(one_line(str(key))[:60] for key in bundle)[:5])
         data["text/plain"] = f"(left out, since it could hold a script: {left_out or 'an empty output'})"
-    metadata = {kind: {"alt": alt} for kind in data if alt and kind in _PICTURES}
+    metadata = {kind: {"alt": alt or _NO_ALT} for kind in data if kind in _PICTURES}
     own = {"execution_count": output.get("execution_count")} if kind == "execute_result" else {}
     return new_output(kind, data=data, metadata=metadata, **own)

@@ -73,12 +73,27 @@ class TrustedScore(NbGraderPreprocessor):
 class SummarizeFeedback(GetGrades):
     """nbgrader's GetGrades, and a table at the head of the feedback: every task, its points, and why points were lost."""
 
+    loaded: Any = None  # the student's grades, where they have been read already: then the database is not asked again
+
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         """Fetch the grades and put the summary first."""
         self._rows: list[tuple[str, float, float, str]] = []
-        nb, resources = super().preprocess(nb, resources)
+        nb, resources = super().preprocess(nb, resources) if self.loaded is None else self._from_loaded(nb, resources)
         heading = "## Your result\n\n"
         nb.cells.insert(0, new_markdown_cell(heading + report.summary_html(self._rows)))
+        return nb, resources
+
+    def _from_loaded(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        """Do what GetGrades does, with the grades at hand."""
+        own = resources["nbgrader"]
+        self.gradebook = self.loaded
+        self.notebook_id, self.assignment_id, self.student_id = own["notebook"], own["assignment"], own["student"]
+        nb, resources = NbGraderPreprocessor.preprocess(self, nb, resources)
+        resources["nbgrader"] |= {
+            "score": self.loaded.score,
+            "max_score": self.loaded.max_score,
+            "late_penalty": self.loaded.late_penalty,
+        }
         return nb, resources
 
     def _get_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:

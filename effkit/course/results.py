@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode, v4
-from nbgrader.api import MissingEntry
 from nbgrader.preprocessors import LimitOutput
 
 from effkit.course.errors import CourseError
 from effkit.course.feedback import Pages, put_in_place
-from effkit.course.gradebook import Book, graded_cells
+from effkit.course.gradebook import Book, LoadedGrades, graded_cells
 from effkit.course.harmless import make_harmless, released_texts
 from effkit.course.nbgrader_api import Nbgrader
 from effkit.course.prepare import Prepared
@@ -43,8 +42,7 @@ class Finisher:
         except Exception as problem:  # noqa: BLE001  one submission must never stop the others
             reason = f"grading failed ({type(problem).__name__}: {problem}); please report this"
             return replace(earlier, status=NOT_GRADED, problem=reason, findings=record.findings)
-        self._fill(record, notebook)
-        return self.write_feedback(record, notebook)
+        return self.write_feedback(record, notebook, self._fill(record, notebook))
 
     def judged(self, notebook: NotebookNode, seed: int) -> NotebookNode:
         """Return an executed notebook with its scores, and with nothing left in it that could run in a browser."""
@@ -54,10 +52,10 @@ class Finisher:
         make_harmless(notebook, self._texts)
         return notebook
 
-    def write_feedback(self, record: Record, notebook: NotebookNode) -> Record:
+    def write_feedback(self, record: Record, notebook: NotebookNode, grades: LoadedGrades) -> Record:
         """Write the feedback page; if that fails the grade stays and the record says so."""
         try:
-            self._pages.write_feedback(record.student, notebook)
+            self._pages.write_feedback(record.student, notebook, grades)
         except OSError:
             raise
         except Exception as problem:  # noqa: BLE001  as above
@@ -80,7 +78,8 @@ class Finisher:
             page = self._root / "feedback" / record.student / self._lab / f"{self._lab}.html"
             if not same or not page.is_file():
                 return False
-            return set(self._book.auto_scores(record.student)) == set(record.scores)
+            grades = self._book.grades(record.student)
+            return grades is not None and set(grades.grades) == set(record.scores)
         except (OSError, ValueError):
             return False
 
@@ -91,18 +90,16 @@ class Finisher:
         self._book.change_scores(record.student, scores)
         put_in_place(folder)
         record.graded = digest(text)
-        self._fill(record, notebook)
-        return self.write_feedback(record, notebook)
+        return self.write_feedback(record, notebook, self._fill(record, notebook))
 
-    def _fill(self, record: Record, notebook: NotebookNode) -> None:
-        """Set all that follows from the gradebook and the graded notebook."""
+    def _fill(self, record: Record, notebook: NotebookNode) -> LoadedGrades:
+        """Set all that follows from the gradebook and the graded notebook; return what the gradebook says."""
         cells = graded_cells(notebook)
-        try:
-            grades = self._book.grades(record.student)
-        except MissingEntry:
-            return
+        grades = self._book.grades(record.student)
+        if grades is None:
+            raise CourseError(f"the gradebook has lost the submission of {record.student}: is another program changing it?")
         record.scores, record.reasons, record.misconceptions, record.wrong = {}, {}, {}, {}
-        for name, grade in grades.cells.items():
+        for name, grade in grades.grades.items():
             pending = grade.needs_manual_grade and grade.manual_score is None
             record.scores[name] = None if pending else grade.score
             cell = cells.get(name)
@@ -112,6 +109,7 @@ class Finisher:
             record.wrong |= {name: about["wrong"]} if about.get("wrong") else {}
         record.score, record.max_score = grades.score, grades.max_score
         record.status = MANUAL if grades.needs_manual_grade else GRADED
+        return grades
 
 
 def judged_about(cell: NotebookNode) -> dict[str, Any]:
