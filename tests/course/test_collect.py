@@ -127,6 +127,7 @@ def test_canvas(course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "NOT ON THE ROSTER straypat_444" in said
     assert "WITHOUT A SUBMISSION (1): llate" in said
     assert f"{LAB}: 4 new" in said
+    assert "ROSTER line" not in said
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
         students = {s.id: (s.first_name, s.last_name, s.lms_user_id) for s in gradebook.students}
     assert students == {
@@ -209,6 +210,12 @@ def test_folders_of_students(
     }
 
 
+@pytest.mark.parametrize("path", [f"ann/{LAB}/{FILE}", f"ann/{FILE}", f"submitted/ann/{LAB}/{FILE}"])
+def test_the_folder_of_a_single_student(course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str) -> None:
+    collect(course, capsys, zipped(tmp_path / "class.zip", {path: notebook()}))
+    assert collected(course) == {place("ann"): "full"}
+
+
 def test_loose_downloads(course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "ann_lab2_parameters.ipynb").write_bytes(notebook("blank"))
     os.utime(tmp_path / "ann_lab2_parameters.ipynb", (1e9, 1e9))
@@ -273,12 +280,27 @@ def test_a_later_attempt_replaces_and_an_older_one_never_does(
 
 def test_what_lies_there_by_another_way_is_kept(course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     load(LAB, "bias_forgotten").put(course)
-    mine = (course / "submitted" / "bias_forgotten" / LAB / FILE).read_bytes()
+    folder = course / "submitted" / "bias_forgotten" / LAB
+    mine = (folder / FILE).read_bytes()
     source = zipped(tmp_path / "class.zip", {"bias_forgotten/lab2.ipynb": notebook()})
     status, said = collect(course, capsys, source)
     assert status == 1
     assert "KEPT bias_forgotten: another notebook lies there" in said
-    assert (course / "submitted" / "bias_forgotten" / LAB / FILE).read_bytes() == mine
+    (folder / "timestamp.txt").write_text("2026-03-01 10:00:00 UTC")
+    assert collect(course, capsys, source)[0] == 1
+    assert (folder / FILE).read_bytes() == mine
+
+
+def test_a_later_time_replaces_what_lies_there_by_another_way(
+    course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = course / "submitted" / "ann" / LAB
+    folder.mkdir(parents=True)
+    (folder / FILE).write_bytes(notebook("bias_forgotten"))
+    (folder / "timestamp.txt").write_text("2026-03-01 10:00:00 UTC")
+    for hour, outcome in (("09", "unchanged"), ("11", "replaced by a later attempt")):
+        source = zipped(tmp_path / f"{hour}.zip", {f"lab2_ann_attempt_2026-03-01-{hour}-00-00_lab2.ipynb": notebook()})
+        assert collect(course, capsys, source)[1].endswith(f"{LAB}: 1 {outcome}\n")
 
 
 def test_a_dry_run_writes_nothing(course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -387,7 +409,8 @@ def test_links_and_pipes_in_a_folder_are_not_followed(
     status, said = collect(course, capsys, source)
     assert status == 1
     assert collected(course) == {place("ann"): "full"}
-    assert said.count("REFUSED") == 3
+    assert said.count("it is a link") == 2
+    assert said.count("it is a pipe") == 1
 
 
 def test_a_damaged_member_gives_way_to_the_attempt_before(
