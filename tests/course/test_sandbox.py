@@ -229,18 +229,30 @@ print(libc.syscall(250, 10, -3, b"user", b"effkit-canary", 0), libc.syscall(250,
 def test_no_descriptor_of_the_grader_is_open(level: Level) -> None:
     with level.kernel() as ask:
         answer = ask("""
-import os, re
-targets = set()
+import os, re, socket
+targets, gone = set(), set()
 for name in os.listdir("/proc/self/fd"):
     try:
         targets.add(re.sub(r"[0-9]+", "", os.readlink(f"/proc/self/fd/{name}")))
     except OSError:
-        pass
+        gone.add(name)
 print(sorted(t for t in targets if not t.startswith(("anon_inode", "pipe", "socket:", "/dev/null", "/proc//fd"))))
 unix = [line.split() for line in open("/proc/net/unix").read().splitlines()[1:]]
 print(sorted({line[7] for line in unix if len(line) > 7}))
+def network(s):
+    return s.getsockopt(socket.SOL_SOCKET, 71, 8)  # the identity of the network namespace that a socket is of
+foreign = []
+for name in set(os.listdir("/proc/self/fd")) - gone:
+    try:
+        s = socket.socket(fileno=os.dup(int(name)))
+    except OSError:
+        continue
+    if network(s) != network(socket.socket(socket.AF_UNIX)) and not s.getsockname().startswith("/s/k-"):
+        foreign.append(name)  # the ends of the grader's own connections carry its network, and their name here
+print(foreign)
 """)
-    files, sockets = answer.split("\n")
+    files, sockets, foreign_sockets = answer.split("\n")
+    assert foreign_sockets == "[]"
     assert files == "[]"
     assert sockets == "['/s/k-1', '/s/k-2', '/s/k-3', '/s/k-4', '/s/k-5']"
 

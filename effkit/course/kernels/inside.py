@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import socket
 import sys
 from typing import Any
@@ -26,6 +27,9 @@ def become_kernel(end: socket.socket, order: dict[str, Any]) -> None:
         os.chdir("/tmp/work")
         os.environ.clear()
         os.environ.update(order["environment"])
+        for path in order["fonts"]:
+            os.makedirs(os.environ["MPLCONFIGDIR"], exist_ok=True)
+            shutil.copy(path, os.environ["MPLCONFIGDIR"])
         _reseed()
         app = _kernel_app(order)
         link.send(end, {"ready": True})

@@ -21,7 +21,7 @@ class Limits:
     file_bytes: int = 200 * _MB
     processes: int = 256  # and threads
     open_files: int = 1024
-    message_bytes: int = 64 * _MB  # of one message that a kernel sends
+    message_bytes: int = 32 * _MB  # of one message that a kernel sends
     cell_output_bytes: int = 2 * _MB
     notebook_output_bytes: int = 16 * _MB
     cell_outputs: int = 200  # separate outputs of a cell

@@ -166,7 +166,7 @@ def sandboxed_kernel(limits: Limits, warm: WarmProcess | None, environment: dict
     # Nothing that a kernel sends may fill the grader's memory, and a link that it cuts stays cut.
     for option, value in (
         (zmq.MAXMSGSIZE, limits.message_bytes),
-        (zmq.RCVHWM, 8),
+        (zmq.RCVHWM, 4),
         (zmq.RECONNECT_IVL, -1),
         (zmq.SNDTIMEO, 1000),
     ):

@@ -18,8 +18,10 @@ from effkit.course.errors import CourseError
 
 BUBBLEWRAP, NONE, WARM = "bubblewrap", "none", "warm namespaces"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
+_PREFIX_PARTS = ("bin", "etc", "include", "lib", "lib64", "libexec", "share", "ssl", "pyvenv.cfg")
 _SETTINGS = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")  # in /etc
 _RIGHTS = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "SETFCAP", "CHOWN")  # until `confine` drops them
+_FIRST_USER = 1_600_000_000  # of the user ids for kernels, far above those that systems give
 _INSTALL = (
     "install bubblewrap (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap) on a Linux that"
     " lets you use it, or grade without protection with --unsafe-no-sandbox (c.ExecuteSubmission.unsafe_no_sandbox)"
@@ -63,8 +65,9 @@ def own_users() -> bool:
 @functools.cache
 def _refusal(own_users: bool) -> str:
     """Start a sandbox just as for a kernel and return what was wrong, in a line, or an empty string."""
-    check = "from effkit.course.kernels import confine; confine.mount_scratch(2**20, None); confine.drop(None)"
-    command = [*arguments(own_users), sys.executable, "-I", "-c", check]
+    user = None if own_users else _FIRST_USER
+    check = f"confine.mount_scratch(2**20, {user}); confine.drop({user}); import ipykernel.kernelapp"
+    command = [*arguments(own_users), sys.executable, "-I", "-c", f"from effkit.course.kernels import confine; {check}"]
     try:
         tried = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as problem:
@@ -108,7 +111,7 @@ def arguments(own_users: bool) -> tuple[str, ...]:
             found += ["--symlink", os.readlink(path), str(path)]
         elif path.exists():
             found += _mount(path, made)
-    for path in _python() + [Path("/etc", name) for name in _SETTINGS if Path("/etc", name).exists()]:
+    for path in _python() + [Path("/etc", name) for name in _SETTINGS if Path("/etc", name).exists()] + _font_lists():
         found += _mount(path, made)
     hidden = Path.cwd()
     if any(hidden.is_relative_to(path) for path in made) and not any(path.is_relative_to(hidden) for path in _python()):
@@ -125,17 +128,29 @@ def _mount(path: Path, made: set[Path]) -> list[str]:
         return []
     parents = [parent for parent in reversed(path.parents) if parent != Path("/")]
     made.add(path)
-    return [part for p in parents for part in ("--perms", "0755", "--dir", str(p))] + ["--ro-bind", str(path), str(path)]
+    found = [part for parent in parents for part in ("--perms", "0755", "--dir", str(parent))]
+    if path.is_symlink():
+        return [*found, "--symlink", os.readlink(path), str(path)]
+    return [*found, "--ro-bind", str(path), str(path)]
 
 
 def _python() -> list[Path]:
     """Return the folders from which this Python and its packages are loaded; of an effkit in work, the package only."""
-    named = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent.parent]
+    prefixes = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent.parent]
+    named = [prefix / part for prefix in prefixes for part in _PREFIX_PARTS]  # a course may lie in a prefix too
     named += [Path(folder) for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
     named += [Path(site.getusersitepackages())] if site.ENABLE_USER_SITE else []
     named.append(Path(effkit.__file__).parent)
-    both = {path for folder in named if folder.is_dir() for path in (folder, folder.resolve())}
-    return sorted(path for path in both if path != Path("/"))
+    resolved = [folder.parent.resolve() / folder.name for folder in named] + [folder.resolve() for folder in named]
+    return sorted({path for path in named + resolved if path.exists() and path != Path("/")})
+
+
+def _font_lists() -> list[Path]:
+    """Return matplotlib's lists of fonts, which take seconds to make; it has made one if it ever drew anything here."""
+    cache = Path(
+        os.environ.get("MPLCONFIGDIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "matplotlib")
+    )
+    return sorted(cache.glob("fontlist-v*.json"))
 
 
 def environment() -> dict[str, str]:
@@ -156,9 +171,9 @@ def environment() -> dict[str, str]:
 
 def owner(number: int) -> int | None:
     """Return a user id that no other process has, for the `number`-th kernel of this process; None if we cannot choose."""
-    return None if own_users() else 1_600_000_000 + (os.getpid() % 2**22) * 64 + number % 64
+    return None if own_users() else _FIRST_USER + (os.getpid() % 2**22) * 64 + number % 64
 
 
 def order(limits: Any, number: int, **more: Any) -> dict[str, Any]:
     """Return what a process in the sandbox is told: its limits, its user, and what else is in `more`."""
-    return {"limits": vars(limits), "owner": owner(number), **more}
+    return {"limits": vars(limits), "owner": owner(number), "fonts": [str(path) for path in _font_lists()], **more}
