@@ -137,6 +137,8 @@ def flag_identical(records: Iterable[Record]) -> None:
     shared: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         record.flags = [flag for flag in record.flags if flag["kind"] != "identical wrong answers"]
+        if record.misconceptions:
+            continue  # one task builds on another, and a mistake that many make shows again in the next
         for task, digest in record.wrong.items():
             shared[task, digest].append(record)
     for (task, _), group in sorted(shared.items()):

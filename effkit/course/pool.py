@@ -7,12 +7,12 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from effkit.course.work import Job, Outcome, decode_job, decode_outcome, encode, run_job
+from effkit.course.work import Job, Outcome, decode_job, decode_outcome, encode, run_job, start_warm
 
 _TRIES = 2
 _PR_SET_PDEATHSIG = 1
@@ -106,9 +106,8 @@ def _work(pipe: Connection, parent: int) -> None:
     _end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and closes the pipe
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from effkit.course.kernels import WarmProcess
-
-    with WarmProcess() as warm:
+    with ExitStack() as until_the_end:
+        warm = start_warm(until_the_end)
         while True:
             try:
                 job = decode_job(pipe.recv_bytes())

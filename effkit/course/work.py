@@ -5,6 +5,7 @@ It runs in a worker process on this machine or on another one. The notebook cros
 
 import json
 import math
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,6 +58,14 @@ def decode_outcome(data: bytes) -> Outcome:
     """Return the outcome that `encode` wrote."""
     read = json.loads(data)
     return Outcome(**{**read, "notes": tuple(read["notes"])})
+
+
+def start_warm(until: ExitStack) -> WarmProcess | None:
+    """Start a warm process that ends with `until`; where none can be had, a job itself says why or does without."""
+    try:
+        return until.enter_context(WarmProcess())
+    except (CourseError, OSError):
+        return None
 
 
 def run_job(job: Job, warm: WarmProcess | None = None) -> Outcome:
