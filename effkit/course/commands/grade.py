@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from effkit.course.commands import options as values
 
 if TYPE_CHECKING:
-    from effkit.course.grade import Watch
+    from effkit.course.grade import Executor, Watch
     from effkit.course.records import Record
 
 
@@ -30,6 +30,11 @@ def add(commands: Any) -> None:
         "--seed", type=values.seed, metavar="N", help="the seed of the random cases (default: a new one each run)"
     )
     parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="execute on the Dask cluster whose scheduler is at this address, such as tls://gradebox:8786; or: local",
+    )
+    parser.add_argument(
         "--unsafe-no-sandbox",
         action="store_true",
         help="run students' code with all your rights where no sandbox can be had: only code that you would run yourself",
@@ -47,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
         jobs=options.jobs or 0,
         seed=options.seed,
         unsafe=options.unsafe_no_sandbox,
+        execute=_executor(options.scheduler),
     )
     with _watching(options.lab) as watch:
         records = grade(options.course, options.lab, how, watch)
@@ -58,6 +64,16 @@ def run(options: argparse.Namespace) -> int:
     lab = options.lab
     print(f"Scores and reasons: grades/{lab}.csv; what students read: feedback/STUDENT/{lab}/{lab}.html")
     return 1 if lost or any(record.needs_attention for record in records) else 0
+
+
+def _executor(scheduler: str | None) -> "Executor":
+    if scheduler is None:
+        from effkit.course.pool import run_here
+
+        return run_here
+    from effkit.course.cluster import run_on
+
+    return run_on(scheduler)
 
 
 def _look_at(record: "Record") -> None:
