@@ -9,8 +9,8 @@ from nbformat.v4 import new_output
 from effkit.grading.answers import MIME
 
 _DEEPEST = 12  # nesting of data
-_SETS_KEPT = 2  # of answers: a second one is kept to show that there were several
-_LARGEST_SET = 1_000_000  # bytes
+_SETS_KEPT = 20  # of answers: more than one are kept to show that there were several
+_LARGEST_SET = 500_000  # bytes
 _LONGEST_ERROR = 20_000  # characters of a traceback
 _CUT = "\n[The rest of this cell's output was left out: it is too long.]\n"
 
