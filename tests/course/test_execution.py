@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell
 
 from effkit.course.execute import execute
-from effkit.course.kernels import Limits, WarmProcess, sandbox, usage
+from effkit.course.kernels import Limits, WarmProcess, provisioner, sandbox, usage
 from effkit.course.kernels.talk import Ending, Kernel
 from effkit.course.kernels.turn import Turn
 from effkit.course.outputs import Outputs
@@ -270,3 +270,15 @@ def test_a_turn_alone_waits_for_the_others_and_holds_off_new_ones() -> None:
 def test_usage_of_a_process_that_is_gone_is_nothing() -> None:
     assert usage.measure(2**22 + 1, 2**22 + 1) == usage.Usage(0.0, False, False, 0)
     assert usage.measure(os.getpid(), os.getpid()).cpu_seconds > 0
+
+
+def test_what_a_killed_grader_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    gone = os.fork()
+    if gone == 0:
+        os._exit(0)
+    os.waitpid(gone, 0)
+    left = [tmp_path / f"effkit-{pid}-x" for pid in (gone, os.getpid(), "notes")]
+    for folder in left:
+        folder.mkdir()
+    provisioner.sweep(str(tmp_path))
+    assert [folder.exists() for folder in left] == [False, True, True]

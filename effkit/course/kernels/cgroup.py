@@ -31,6 +31,7 @@ class Group:
         }
         group = cls([])
         for parent in _parents():
+            _sweep(parent)
             folder = parent / f"effkit-{os.getpid()}-{number}"
             with suppress(OSError):
                 folder.mkdir()
@@ -49,6 +50,14 @@ class Group:
                     folder.rmdir()
                     break
                 time.sleep(0.02)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the groups of graders that were killed."""
+    for left in parent.glob("effkit-*-*"):
+        if not Path("/proc", left.name.split("-")[1]).exists():
+            with suppress(OSError):
+                left.rmdir()
 
 
 def _parents() -> list[Path]:

@@ -3,13 +3,16 @@
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -176,9 +179,7 @@ def sandboxed_kernel(limits: Limits, warm: WarmProcess | None, environment: dict
     manager._kernel_spec = KernelSpec(
         argv=[], display_name="effkit sandbox", language="python", metadata={"kernel_provisioner": chosen}
     )
-    manager.connection_file = os.path.join(tempfile.mkdtemp(prefix="effkit-"), "kernel.json")
-    manager.start_kernel(env=environment, only=tuple(environment))
-    return manager
+    return _started(manager, env=environment, only=tuple(environment))
 
 
 def plain_kernel(limits: Limits, warm: WarmProcess | None, environment: dict[str, str]) -> KernelManager:
@@ -186,8 +187,6 @@ def plain_kernel(limits: Limits, warm: WarmProcess | None, environment: dict[str
     manager = KernelManager(context=zmq.Context())
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     manager._kernel_spec = KernelSpec(argv=argv, display_name="Python", language="python")
-    folder = tempfile.mkdtemp(prefix="effkit-")
-    manager.connection_file = os.path.join(folder, "kernel.json")
     arguments = [
         "--HistoryManager.hist_file=:memory:",
         "--IPKernelApp.log_level=50",
@@ -195,5 +194,40 @@ def plain_kernel(limits: Limits, warm: WarmProcess | None, environment: dict[str
         *(f"--IPKernelApp.exec_lines={line}" for line in FIRST_LINES),
     ]
     silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    manager.start_kernel(env={**os.environ, **environment}, cwd=folder, extra_arguments=arguments, **silent)
+    return _started(manager, env={**os.environ, **environment}, extra_arguments=arguments, **silent)
+
+
+def _started(manager: KernelManager, **arguments: Any) -> KernelManager:
+    """Start a manager's kernel; what the grader keeps of it goes to a private folder, where a plain kernel also works."""
+    sweep(tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix=f"effkit-{os.getpid()}-")
+    manager.connection_file = os.path.join(folder, "kernel.json")
+    try:
+        manager.start_kernel(cwd=folder, **arguments)
+    except BaseException:
+        manager.context.destroy(linger=0)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return manager
+
+
+@cache
+def sweep(parent: str) -> None:
+    """Remove what graders that were killed have left in a folder for temporary files."""
+    if sys.platform == "win32":  # where asking for a process is ending it
+        return
+    for left in Path(parent).glob("effkit-*-*"):
+        pid = left.name.split("-")[1]
+        with suppress(OSError):
+            if pid.isdecimal() and left.is_dir() and left.stat().st_uid == os.geteuid() and not _runs(int(pid)):
+                shutil.rmtree(left)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
