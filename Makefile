@@ -36,15 +36,14 @@ test-browser: $(STAMP)  ## run the tests that drive JupyterLab in Chromium
 # Colab's own versions come first; the rest is what constraints.txt says.
 $(COLAB)/.installed: constraints.txt tests/notebooks/colab-requirements.txt
 	$(PYTHON) -m venv $(COLAB)
-	sed -nE 's/^([A-Za-z0-9_.-]+)==.*/\1/p' tests/notebooks/colab-requirements.txt | tr '_' '-' > $(COLAB)/theirs
-	sed -E 's/^([A-Za-z0-9_.-]+)==.*/\1 &/' constraints.txt | awk 'NR == FNR {theirs[$$1]; next} \
-	  {name = $$1; gsub("_", "-", name)} !(name in theirs) {print $$2}' $(COLAB)/theirs - > $(COLAB)/constraints.txt
+	awk -F== 'NR == FNR { if (NF > 1) colab[tolower($$1)]; next } !(tolower($$1) in colab)' \
+	  tests/notebooks/colab-requirements.txt constraints.txt > $(COLAB)/constraints.txt
 	$(COLAB)/bin/python -m pip install --quiet $(PIP_ARGS) --constraint $(COLAB)/constraints.txt --requirement tests/notebooks/colab-requirements.txt
 	$(COLAB)/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
 test-colab: $(COLAB)/.installed  ## run the lectures with the versions that Colab has
-	$(COLAB)/bin/python -m pytest -s tests/notebooks/test_lectures_run.py $(TEST_ARGS)
+	$(COLAB)/bin/python -m pytest -s -W ignore::DeprecationWarning tests/notebooks/test_lectures_run.py $(TEST_ARGS)
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .
@@ -63,7 +62,7 @@ bench: $(BENCH_STAMP)  ## compare with other counters and torch's timer: speed, 
 	$(BIN)/python -m benchmarks.reconcile
 
 notebooks: $(STAMP)  ## generate solutions/ and labs/ notebooks from their sources (FORCE=1 replaces uncommitted work, keeping a .bak)
-	$(BIN)/effkit notebooks $(if $(FORCE),--force)
+	$(BIN)/effkit notebooks $(if $(FORCE),--force) $(if $(RERUN),--rerun)
 
 grade: $(STAMP)  ## grade submitted/STUDENT/LAB/LAB.ipynb for everyone: make grade LAB=lab2_parameters
 	@test -n '$(LAB)' || { echo 'Which lab? For example: make grade LAB=lab2_parameters'; exit 2; }

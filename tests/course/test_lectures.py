@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import matplotlib
 import nbformat
 import pytest
 from nbformat import NotebookNode
@@ -101,11 +102,12 @@ def outputs(text: str) -> list[list[NotebookNode]]:
 def test_two_builds_give_the_same_bytes_whoever_builds(
     course: Course, ran: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    startup = tmp_path / "ipython" / "profile_default" / "startup" / "mine.py"
+    startup = tmp_path / ".ipython" / "profile_default" / "startup" / "mine.py"
     startup.parent.mkdir(parents=True)
-    startup.write_text("print('my own settings')")
+    startup.write_text("import sys; sys.warnoptions.append('mine')")
     (tmp_path / "matplotlibrc").write_text("figure.facecolor: black")
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("MPLCONFIGDIR", matplotlib.get_cachedir())  # keeps the font cache
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "matplotlibrc"))
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     write(course, build(course))
