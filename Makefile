@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 JUPYTER_AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser notebooks grade lint clean
+.PHONY: help lab test test-browser notebooks grade rejudge bench-grading lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,9 +39,16 @@ lint: $(STAMP)  ## check style and types
 notebooks: $(STAMP)  ## generate solutions/ and labs/ notebooks from their sources (FORCE=1 replaces uncommitted work, keeping a .bak)
 	$(BIN)/effkit notebooks $(if $(FORCE),--force)
 
-grade: $(STAMP)  ## grade submitted/STUDENT/LAB/LAB.ipynb for everyone: make grade LAB=lab2_parameters
+grade: $(STAMP)  ## grade submitted/STUDENT/LAB/LAB.ipynb for everyone: make grade LAB=lab2_parameters (GRADE_ARGS='--jobs 4')
 	@test -n '$(LAB)' || { echo 'Which lab? For example: make grade LAB=lab2_parameters'; exit 2; }
-	$(BIN)/effkit grade '$(LAB)' $(if $(SEED),--seed '$(SEED)')
+	$(BIN)/effkit grade '$(LAB)' $(if $(SEED),--seed '$(SEED)') $(GRADE_ARGS)
+
+rejudge: $(STAMP)  ## judge stored answers again after a task was mended: make rejudge LAB=lab2_parameters (APPLY=1 records it)
+	@test -n '$(LAB)' || { echo 'Which lab? For example: make rejudge LAB=lab2_parameters'; exit 2; }
+	$(BIN)/effkit rejudge '$(LAB)' $(if $(APPLY),--apply)
+
+bench-grading: $(STAMP)  ## time effkit grade beside stock nbgrader autograde (BENCH_ARGS='--sizes 10 50' and the like; minutes)
+	$(BIN)/python -m benchmarks.grading $(BENCH_ARGS)
 
 clean:  ## remove the environment and caches; never touches submissions, grades or notebooks
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info
