@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 JUPYTER_AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser notebooks grade rejudge bench-grading lint clean
+.PHONY: help lab test test-browser test-slow notebooks grade rejudge bench-grading lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,11 +25,14 @@ $(STAMP): pyproject.toml constraints.txt
 lab: $(STAMP)  ## open JupyterLab on the course (LAB_ARGS=--no-browser and the like)
 	$(BIN)/jupyter lab $(JUPYTER_AS_ROOT) $(LAB_ARGS)
 
-test: lint  ## run every test that needs no browser (TEST_ARGS='-k judge' and the like)
-	$(BIN)/python -m pytest -m 'not browser' $(TEST_ARGS)
+test: lint  ## run every test that needs no browser and no minutes (TEST_ARGS='-k judge' and the like)
+	$(BIN)/python -m pytest -m 'not browser and not slow' $(TEST_ARGS)
 
 test-browser: $(STAMP)  ## run the tests that drive JupyterLab in Chromium
 	$(BIN)/python -m pytest -m browser tests/browser $(TEST_ARGS)
+
+test-slow: $(STAMP)  ## run the tests that take minutes, such as a class of two hundred
+	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .
