@@ -1,1 +1,0 @@
-"""The commands of `effkit`, one module each."""
