@@ -186,6 +186,8 @@ def test_a_model_has_a_size_at_any_number_of_bits(perceptron):
     assert perceptron.model_size(bits=4) == 21_110 // 2
     assert perceptron.model_size(bits=1) == -(-21_110 // 8)  # rounded up
     assert perceptron.peak_size(bits=1) == 9_600 // 8
+    assert profile(nn.Identity(), torch.zeros(3)).peak_size(bits=4) == 2
+    assert profile(nn.Identity(), torch.zeros(3)).peak_size("live", bits=4) == 2
 
 
 @pytest.mark.parametrize(
