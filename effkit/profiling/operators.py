@@ -121,7 +121,7 @@ def fused_attention(
     """
     alike = query.dim() == 4 and query.shape[0] == key.shape[0] and query.shape[-1] == value.shape[-1]
     # A bias that is learned takes attention apart: the kernel has no gradient for it.
-    learned = attn_mask is not None and attn_mask.requires_grad and torch.is_grad_enabled()
+    learned = attn_mask is not None and attn_mask.requires_grad
     if learned or not (query.is_meta and alike):  # with real numbers torch itself takes the kernel that is best
         return SPELLED_ATTENTION(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
     mask = attn_mask if attn_mask is None or attn_mask.is_floating_point() else attn_mask.to(query.dtype)

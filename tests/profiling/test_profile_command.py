@@ -43,6 +43,11 @@ class Chooses(nn.Module):
         return self.layer(x) if x.sum() <= 0 else x
 
 
+class Huge(nn.Linear):
+    def __init__(self):
+        super().__init__(10**7, 10**7, bias=False)
+
+
 class Drops(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Linear(4, 8), nn.Dropout())
@@ -146,6 +151,11 @@ def test_a_model_that_looks_at_its_numbers_is_made_with_numbers(effkit):
     found = json.loads(done.stdout)
     assert (found["macs"], found["device"]) == (64, "cpu")
     assert found["notes"][0].startswith("Run with real numbers, because on the meta device it fails")
+
+
+def test_a_model_that_no_memory_holds_is_profiled(effkit):
+    found = json.loads(effkit("mymodels:Huge", "--input", "2x10000000", "--json").stdout)
+    assert (found["macs"], found["model_size"], found["device"]) == (2 * 10**14, 4 * 10**14, "meta")
 
 
 def test_inputs_have_dtypes_and_there_may_be_several(effkit):

@@ -375,6 +375,17 @@ def test_fused_attention_of_other_shapes(query, key, options, expected):
         assert macs(run, zeros(*query), zeros(*key), zeros(*key), **options) == expected
 
 
+@pytest.mark.parametrize(("learned", "kinds"), [(False, ["attention"]), (True, ["attention", "copy"])])
+def test_heads_come_out_of_fused_attention_side_by_side_on_either_road(learned, kinds):
+    def joined(x, bias):
+        query = x.transpose(1, 2)  # (n, heads, t, head_dim)
+        return F.scaled_dot_product_attention(query, query, query, bias).transpose(1, 2).reshape(2, 5, 32)
+
+    for looks in (False, True):  # a bias that is learned takes torch to another kernel
+        found = profile(Looks(joined, looks), zeros(2, 5, 4, 8), zeros(5, 5, requires_grad=learned))
+        assert [layer.kind for layer in found.layers] == kinds
+
+
 @settings(max_examples=25)
 @given(attentions(), TINY)
 def test_attention_spelled_out_has_as_many_macs_as_the_fused_one(attention, batch):
@@ -469,6 +480,7 @@ def test_other_operations_and_bytes_are_those_of_the_closed_forms(name):
     found = profile(module, zeros(*shape))
     assert (found.macs, found.other_ops, found.bytes_moved) == (0, other_ops, moved)
     assert found.uncounted == {}
+    assert all(len(layer.input_shapes) == 1 for layer in found.layers)  # neither parameters nor buffers
 
 
 @pytest.mark.parametrize(
@@ -480,6 +492,9 @@ def test_other_operations_and_bytes_are_those_of_the_closed_forms(name):
         (lambda x: torch.zeros(100), [zeros(1)], 400),  # nothing is read
         (lambda x: x.copy_(torch.empty(100)), [zeros(100)], 800),
         (lambda x: x.half(), [zeros(100)], 600),
+        (lambda x: x.contiguous(), [zeros(3, 4).t()], 2 * 48),
+        (lambda x: x.contiguous(), [zeros(3, 4)], 0),
+        (lambda x: x + 1, [zeros(1, 4).expand(3, 4)], 4 * (4 + 12)),
         (lambda x, y: x + y, [zeros(10), zeros(10)], counts.elementwise_bytes(10, inputs=2)),
         (lambda x: x > 0, [zeros(10)], 50),
         (torch.mm, [zeros(2, 3, dtype=torch.float64), zeros(3, 4, dtype=torch.float64)], 8 * (6 + 12 + 8)),

@@ -68,7 +68,7 @@ def test_a_long_model_is_shortened_and_equal_calls_share_a_row():
     shown = [line for line in text.splitlines() if " linear " in line]
     assert len(shown) + 61 == 100
     again = profile(lambda x: x @ x @ x @ x, torch.zeros(4, 4))
-    assert re.search(r"matmul × 3 +4×4 +192 +48 +576 ", repr(again))
+    assert re.search(r"matmul × 3 +4×4 +192 +48 +576 +0\.667$", repr(again), re.MULTILINE)
 
 
 def test_a_profile_of_nothing_has_a_text():
@@ -136,6 +136,7 @@ def test_a_profile_survives_json(decoder):
     assert {name: record[name] for name in totals} == {name: getattr(decoder, name) for name in totals}
     assert record["peak_live_activations"] == decoder.peak("live")
     assert record["model_size"] == decoder.model_size()
+    assert record["matmul_activations"] == decoder.matmul_activations < decoder.activations
     assert (record["model"], record["device"], record["uncounted"], record["notes"]) == ("Sequential", "meta", {}, [])
     assert decoder.to_json(indent=2).startswith('{\n  "model"')
 
@@ -188,6 +189,7 @@ def test_a_model_has_a_size_at_any_number_of_bits(perceptron):
     assert perceptron.peak_size(bits=1) == 9_600 // 8
     assert profile(nn.Identity(), torch.zeros(3)).peak_size(bits=4) == 2
     assert profile(nn.Identity(), torch.zeros(3)).peak_size("live", bits=4) == 2
+    assert profile(nn.Identity(), torch.zeros(3, dtype=torch.float16)).peak_size() == 6
 
 
 @pytest.mark.parametrize(
@@ -266,6 +268,11 @@ def test_half_the_bytes_make_a_layer_compute_bound(perceptron):
     machine = Roofline(peak_flops_per_s=1.5e6, bandwidth_bytes_per_s=1e5)
     assert perceptron.on(machine, "fp32").layers[0].bound == "memory-bound"
     assert perceptron.on(machine, "fp16").layers[0].bound == "compute-bound"
+
+
+def test_a_layer_without_macs_takes_the_time_of_its_other_operations(perceptron):
+    slow = perceptron.on(Roofline(peak_flops_per_s=100, bandwidth_bytes_per_s=1e9), "fp32")
+    assert (slow.layers[1].bound, slow.layers[1].time_s) == ("compute-bound", 32)
 
 
 def test_a_device_is_given_by_key_by_its_beginning_or_itself(perceptron):

@@ -293,6 +293,10 @@ def test_layers_that_multiply_nothing_train_without_macs(layer):
     assert (step.macs, step.uncounted) == (0, {})
 
 
+def test_an_operator_without_a_formula_is_named_in_either_pass():
+    assert profile_training(torch.fft.fft, wanted(8)).uncounted == {"aten._fft_r2c": 1, "aten._fft_c2c": 1}
+
+
 def test_each_output_that_can_have_a_gradient_has_one():
     class Heads(nn.Module):
         def __init__(self):
@@ -314,6 +318,14 @@ def test_a_step_with_real_numbers_is_counted_like_one_on_meta(name):
     assert (step.forward_macs, step.backward_macs) == (expected.forward_macs, expected.backward_macs)
     assert step.saved_bytes == expected.saved_bytes
     assert len(step.notes) == (name == "looks")
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(5, 5, dtype=torch.bool), torch.zeros(2, 1, 5, 5)])
+def test_fused_attention_keeps_as_much_on_either_road(mask):
+    heads = [wanted(2, 4, 5, 8) for _ in range(3)]
+    shapes, numbers = (profile_training(Looks(attend, looks), *heads, attn_mask=mask) for looks in (False, True))
+    assert shapes.saved_bytes == numbers.saved_bytes
+    assert shapes.backward_macs == numbers.backward_macs
 
 
 def test_dropout_in_attention_trains_with_real_numbers_too():
