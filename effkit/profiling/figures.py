@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from effkit.profiling.formulas import first_tensor
 from effkit.profiling.operators import GLOBAL_POOL, Operator
 from effkit.profiling.result import Layer
 
@@ -62,12 +63,6 @@ def figures(
         other_bytes=other_bytes,
         bits=8 * out.element_size(),
     )
-
-
-def first_tensor(result: Any) -> Tensor | None:
-    """Return a call's result, or the first tensor among several: the others serve a later backward pass."""
-    results = result if isinstance(result, list | tuple) else [result]
-    return next((value for value in results if isinstance(value, Tensor)), None)
 
 
 def _macs(macs: int, operands: list[Tensor], out: Tensor) -> int:

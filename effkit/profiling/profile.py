@@ -16,7 +16,7 @@ from torch.nn import Module, functional
 from torch.nn.parameter import is_lazy
 
 from effkit.formula import can_be_withheld
-from effkit.profiling.operators import fused_attention
+from effkit.profiling.attention import fused_attention
 from effkit.profiling.result import Profile
 from effkit.profiling.shadow import Call, shadow, tensors_in, tensors_of
 from effkit.profiling.trace import Trace
@@ -75,16 +75,18 @@ def first_that_runs(
 
     On each device it is tried with every choice of `gradients` in turn. Raises `ForwardError` for the error of the last try.
     """
-    real = not all(tensor.is_meta for tensor in tensors_of(call))
+    tensors = list(tensors_of(call))
+    real = not all(tensor.is_meta for tensor in tensors)
+    cards = {tensor.device for tensor in tensors if tensor.is_cuda}
     reason: Exception | None = None
     where = ""
     for meta in (True, False) if real else (True,):
         for wanted in gradients:
             copied, trace = shadow(call, meta=meta), None
             try:
-                copied = _initialized(copied, meta)
+                copied = _initialized(copied, meta, cards)
                 trace = _follow(copied)
-                with _untouched(wanted, copied), trace:
+                with _untouched(wanted, cards), trace:
                     result = run(copied, trace)
             except Exception as error:  # noqa: BLE001  whatever a model raises
                 where = trace.failed[0] if trace and trace.failed else call.name()
@@ -127,22 +129,23 @@ def _follow(call: Call) -> Trace:
     return trace
 
 
-def _initialized(call: Call, meta: bool) -> Call:
+def _initialized(call: Call, meta: bool, cards: set[torch.device]) -> Call:
     """Return the copy with the weights that its lazy modules get from a first pass."""
     if not isinstance(call.model, Module) or not any(map(is_lazy, call.model.parameters())):
         return call
-    with _untouched(True, call), torch.no_grad():
+    with _untouched(True, cards), torch.no_grad():
         call.run()
     return shadow(call, meta=meta)
 
 
 @contextmanager
-def _untouched(gradients: bool, call: Call) -> Iterator[None]:
+def _untouched(gradients: bool, cards: set[torch.device]) -> Iterator[None]:
     """Run with or without gradients, and leave that, the random states and how attention is computed as they were.
+
+    The random states are Python's and torch's on the CPU and on `cards`.
 
     The fast path of nn.MultiheadAttention is one operator for the whole layer, which would hide its products.
     """
-    cards = {tensor.device for tensor in tensors_of(call) if tensor.is_cuda}
     with _ONE_AT_A_TIME:
         fast_path, drawn = torch.backends.mha.get_fastpath_enabled(), random.getstate()
         torch.backends.mha.set_fastpath_enabled(False)

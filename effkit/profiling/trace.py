@@ -16,9 +16,10 @@ from torch.nn import Module, Parameter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from effkit.profiling.attention import fused_attention
 from effkit.profiling.figures import figures
 from effkit.profiling.lifetimes import Lifetimes
-from effkit.profiling.operators import Operator, fused_attention, look_up
+from effkit.profiling.operators import Operator, look_up
 from effkit.profiling.result import Layer
 
 Signature: TypeAlias = tuple[Any, ...]
@@ -70,10 +71,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.lifetimes = Lifetimes()
         self.failed: tuple[str, Exception] | None = None  # the innermost module in which the last error arose
         self._path = root
-        self._weights = {_memory(tensor) for tensor in (*params, *buffers)}
+        self._weights = {memory_of(tensor) for tensor in (*params, *buffers)}
         self._unread: dict[int, int] = {}  # elements of parameters that nothing has read yet, by their memory
         for param in params:
-            self._unread[_memory(param)] = self._unread.get(_memory(param), 0) + param.numel()
+            self._unread[memory_of(param)] = self._unread.get(memory_of(param), 0) + param.numel()
         self._buffers: dict[int, int] = {}  # which lifetime a piece of memory is in now
         self._held: list[Any] = []  # what keeps the identity of a piece of memory from being given to a later one
         self._overwritten: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
@@ -101,7 +102,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def keep(self, outputs: Sequence[Tensor]) -> None:
         """Say which tensors the model returned."""
-        self.lifetimes.outputs = [self._buffers[m] for m in map(_memory, outputs) if m in self._buffers]
+        self.lifetimes.outputs = [self._buffers[m] for m in map(memory_of, outputs) if m in self._buffers]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -158,7 +159,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return tuple(parts)
 
     def _count(self, func: Any, known: _Known, args: Any, kwargs: Any, operands: list[Tensor], signature: Signature) -> Any:
-        memories = [_memory(tensor) for tensor in operands]
+        memories = [memory_of(tensor) for tensor in operands]
         earlier = self._earlier.get(signature) if known.repeatable else None
         if earlier is not None and earlier.results is not None:
             results = [
@@ -181,7 +182,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _record(self, layer: Layer, known: _Known, result: Any, memories: list[int]) -> None:
         results = [r for r in (result if isinstance(result, list | tuple) else [result]) if isinstance(r, Tensor)]
         reads = tuple(self._buffers[memory] for memory in memories if memory in self._buffers)
-        makes = tuple(self._begin(r) for r in results if _memory(r) not in memories)
+        makes = tuple(self._begin(r) for r in results if memory_of(r) not in memories)
         self.lifetimes.steps.append((self._path, layer.kind, reads, makes))
         if known.operator is None:
             self.uncounted[known.name] = self.uncounted.get(known.name, 0) + 1
@@ -191,7 +192,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _begin(self, tensor: Tensor) -> int:
         buffer = self.lifetimes.new(tensor.numel(), 8 * tensor.element_size())
-        self._buffers[_memory(tensor)] = buffer
+        self._buffers[memory_of(tensor)] = buffer
         if tensor.layout is torch.strided:
             memory = tensor.untyped_storage()
             self._held.append(memory if tensor.is_meta else StorageWeakRef(memory))  # type: ignore[no-untyped-call]
@@ -200,9 +201,13 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _save(self, written: list[Any]) -> None:
         """Keep the numbers of weights that are about to be changed: parameters share theirs with the caller's model."""
         for tensor in tree_leaves(written):
-            if isinstance(tensor, Tensor) and _memory(tensor) in self._weights and _memory(tensor) not in self._overwritten:
+            if (
+                isinstance(tensor, Tensor)
+                and memory_of(tensor) in self._weights
+                and memory_of(tensor) not in self._overwritten
+            ):
                 memory = tensor.untyped_storage()
-                self._overwritten[_memory(tensor)] = memory, memory.clone()  # type: ignore[no-untyped-call]
+                self._overwritten[memory_of(tensor)] = memory, memory.clone()  # type: ignore[no-untyped-call]
 
     def restore(self) -> None:
         """Give the weights that the model changed the numbers that they had before."""
@@ -217,13 +222,13 @@ def _template(result: Any, known: _Known, memories: list[int]) -> tuple[tuple[tu
     if not known.fresh or not isinstance(results, list | tuple):
         return None, single
     tensors = [r for r in results if r is not None]
-    new = all(type(r) is Tensor and r.is_meta and not r.is_complex() and _memory(r) not in memories for r in tensors)
+    new = all(type(r) is Tensor and r.is_meta and not r.is_complex() and memory_of(r) not in memories for r in tensors)
     if not new or not tensors:
         return None, single
     return tuple(None if r is None else (r.shape, r.stride(), r.dtype) for r in results), single
 
 
-def _memory(tensor: Tensor) -> int:
+def memory_of(tensor: Tensor) -> int:
     """Return what identifies the memory that a tensor and its views share, while it lasts."""
     try:
         return tensor.untyped_storage()._cdata

@@ -14,7 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from effkit.formula import can_be_withheld
 from effkit.profiling.profile import first_that_runs, plain_module
 from effkit.profiling.shadow import Call, tensors_in
-from effkit.profiling.trace import Trace
+from effkit.profiling.trace import Trace, memory_of
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,11 @@ def profile_training(model: Callable[..., Any], /, *args: Any, **kwargs: Any) ->
 def _step(call: Call, trace: Trace) -> tuple[int, int] | None:
     """Run both passes; return the number of layers of the first and the bytes it keeps, None if nothing has a gradient."""
     saved: dict[int, int] = {}  # bytes of each piece of memory that autograd keeps
-    weights = {tensor.untyped_storage()._cdata for group in call.weights() for tensor in group}
+    weights = {memory_of(tensor) for group in call.weights() for tensor in group}
 
     def pack(tensor: Tensor) -> Tensor:
-        memory = tensor.untyped_storage()
-        if memory._cdata not in weights:
-            saved[memory._cdata] = memory.nbytes()
+        if memory_of(tensor) not in weights:
+            saved[memory_of(tensor)] = _bytes_of(tensor)
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
@@ -137,3 +136,12 @@ def _step(call: Call, trace: Trace) -> tuple[int, int] | None:
     layers_forward = len(trace.layers)
     torch.autograd.backward(ends, [torch.empty_like(end) for end in ends])
     return layers_forward, sum(saved.values())
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    """Return the bytes of a tensor's memory; a sparse one keeps its values and where they are."""
+    if tensor.layout is torch.strided:
+        return tensor.untyped_storage().nbytes()
+    if tensor.is_sparse:
+        return tensor._values().nbytes + tensor._indices().nbytes
+    return tensor.numel() * tensor.element_size()

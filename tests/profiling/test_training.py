@@ -236,6 +236,15 @@ def test_frozen_layers_keep_nothing_before_the_first_gradient():
     assert profile_training(model, torch.zeros(3, 20)).saved_bytes == 4 * 30
 
 
+def test_a_sparse_operand_is_kept_as_it_is_stored():
+    """A graph network multiplies by its adjacency matrix: 3 values of 4 bytes, and the 2 indices of each of 8 bytes."""
+    adjacency = torch.eye(3).to_sparse()
+    weight = torch.ones(3, 8, requires_grad=True)
+    step = profile_training(lambda matrix: torch.sparse.mm(matrix, weight), adjacency)
+    assert step.forward_macs == 3 * 8
+    assert step.saved_bytes == 3 * (4 + 2 * 8)
+
+
 def test_attention_spelled_out_keeps_its_scores():
     heads = [wanted(1, 2, 50, 4)] * 3
     fused, eager = (profile_training(lambda *x, e=e: zoo.layers.attend(*x, eager=e), *heads) for e in (False, True))
