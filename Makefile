@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 JUPYTER_AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser test-colab bench notebooks grade lint clean
+.PHONY: help lab test test-browser test-slow test-colab bench bench-grading notebooks grade rejudge lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,8 +27,8 @@ $(STAMP): pyproject.toml constraints.txt
 lab: $(STAMP)  ## open JupyterLab on the course (LAB_ARGS=--no-browser and the like)
 	$(BIN)/jupyter lab $(JUPYTER_AS_ROOT) $(LAB_ARGS)
 
-test: lint  ## run every test that needs no browser (TEST_ARGS='-k judge' and the like)
-	$(BIN)/python -m pytest -m 'not browser' $(TEST_ARGS)
+test: lint  ## run every test that needs no browser and no minutes (TEST_ARGS='-k judge' and the like)
+	$(BIN)/python -m pytest -m 'not browser and not slow' $(TEST_ARGS)
 
 test-browser: $(STAMP)  ## run the tests that drive JupyterLab in Chromium
 	$(BIN)/python -m pytest -m browser tests/browser $(TEST_ARGS)
@@ -44,6 +44,9 @@ $(COLAB)/.installed: constraints.txt tests/notebooks/colab-requirements.txt
 
 test-colab: $(COLAB)/.installed  ## run the lectures with the versions that Colab has
 	$(COLAB)/bin/python -m pytest -s -W ignore::DeprecationWarning tests/notebooks/test_lectures_run.py $(TEST_ARGS)
+
+test-slow: $(STAMP)  ## run the tests that take minutes, such as a class of two hundred
+	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .
@@ -64,9 +67,16 @@ bench: $(BENCH_STAMP)  ## compare with other counters and torch's timer: speed, 
 notebooks: $(STAMP)  ## generate solutions/ and labs/ notebooks from their sources (FORCE=1 replaces uncommitted work, keeping a .bak)
 	$(BIN)/effkit notebooks $(if $(FORCE),--force) $(if $(RERUN),--rerun)
 
-grade: $(STAMP)  ## grade submitted/STUDENT/LAB/LAB.ipynb for everyone: make grade LAB=lab2_parameters
+grade: $(STAMP)  ## grade submitted/STUDENT/LAB/LAB.ipynb for everyone: make grade LAB=lab2_parameters (GRADE_ARGS='--jobs 4')
 	@test -n '$(LAB)' || { echo 'Which lab? For example: make grade LAB=lab2_parameters'; exit 2; }
-	$(BIN)/effkit grade '$(LAB)' $(if $(SEED),--seed '$(SEED)')
+	$(BIN)/effkit grade '$(LAB)' $(if $(SEED),--seed '$(SEED)') $(GRADE_ARGS)
+
+rejudge: $(STAMP)  ## judge stored answers again after a task was mended: make rejudge LAB=lab2_parameters (APPLY=1 records it)
+	@test -n '$(LAB)' || { echo 'Which lab? For example: make rejudge LAB=lab2_parameters'; exit 2; }
+	$(BIN)/effkit rejudge '$(LAB)' $(if $(APPLY),--apply)
+
+bench-grading: $(STAMP)  ## time effkit grade beside stock nbgrader autograde (BENCH_ARGS='--sizes 10 50' and the like; minutes)
+	$(BIN)/python -m benchmarks.grading $(BENCH_ARGS)
 
 clean:  ## remove the environment and caches; never touches submissions, grades or notebooks
 	rm -rf $(VENV) $(COLAB) .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
-from nbgrader.preprocessors import DeduplicateIds, Execute, GetGrades
+from nbgrader.preprocessors import ClearOutput, DeduplicateIds, Execute, GetGrades, LimitOutput
 
-from effkit.course.preprocessors import ExecuteSubmission, Stamp, SummarizeFeedback, TrustedScore
+from effkit.course.execute import ExecuteSubmission
+from effkit.course.harmless import RemoveActiveContent
+from effkit.course.preprocessors import Stamp, SummarizeFeedback, TrustedScore
 from effkit.course.restore import RestoreCells
+from effkit.course.strays import RemoveStrays
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  jupyter puts it there
 
@@ -24,9 +27,16 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # replace th
 c.ClearSolutions.text_stub = "*Replace this line with your answer.*"
 c.GenerateAssignment.preprocessors = [*GenerateAssignment.preprocessors.default_args[0], Stamp]
 
-# Put changed, deleted and copied cells right; execute so that a dying kernel costs only its own cell; judge the answers in
-# this process; begin the feedback with a table of every task and why points were lost.
-_own = {DeduplicateIds: [RestoreCells], Execute: [ExecuteSubmission, TrustedScore], GetGrades: [SummarizeFeedback]}
+# Keep the notebook only; put changed, deleted and copied cells right; execute so that a dying kernel costs only its own
+# cell; judge the answers in this process; leave nothing that a browser would run; begin the feedback with a table of every
+# task and why points were lost.
+_own = {
+    ClearOutput: [RemoveStrays, ClearOutput],
+    DeduplicateIds: [RestoreCells],
+    Execute: [ExecuteSubmission, TrustedScore],
+    LimitOutput: [LimitOutput, RemoveActiveContent],
+    GetGrades: [SummarizeFeedback],
+}
 for _converter, _chain in (
     (Autograde, "sanitize_preprocessors"),
     (Autograde, "autograde_preprocessors"),
@@ -34,10 +44,6 @@ for _converter, _chain in (
 ):
     _stock = getattr(_converter, _chain).default_args[0]
     c[_converter.__name__][_chain] = [own for stock in _stock for own in _own.get(stock, [stock])]
-c.ExecutePreprocessor.timeout = 60  # seconds for each cell; a check stops a call itself after 5 s of CPU time
-c.ExecutePreprocessor.iopub_timeout = 20
-c.ExecuteSubmission.shutdown_kernel = "immediate"
-c.ExecuteSubmission.extra_arguments = [
-    "--IPKernelApp.log_level=40",  # kernels report errors only, not how they connect
-    "--IPKernelApp.exec_lines=import sys; exit = quit = sys.exit",  # exit() ends its cell and not the kernel
-]
+c.ExecutePreprocessor.timeout = 60  # seconds that a cell may compute; a check stops a call itself after 5 s
+# Kernels run in a sandbox, which needs bubblewrap on Linux. To grade without, and let submissions read and change
+# whatever you can: c.ExecuteSubmission.unsafe_no_sandbox = True

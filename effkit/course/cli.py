@@ -5,8 +5,19 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from effkit.course.commands import collect, doctor, grade, rejudge
+from effkit.course.errors import CourseError
 from effkit.profiling import command as profile_command
+
+# Each module has add(commands) and run(options); NEEDS_COURSE = False in one that works outside a course folder.
+_COMMANDS: dict[str, Any] = {
+    "collect": collect,
+    "doctor": doctor,
+    "grade": grade,
+    "rejudge": rejudge,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,27 +31,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     notebooks.add_argument("--check", action="store_true", help="write nothing; fail if a notebook differs from its source")
     notebooks.add_argument("--force", action="store_true", help="replace notebooks with uncommitted work, keeping a .bak")
     notebooks.add_argument("--rerun", action="store_true", help="run every lecture again, also if its source did not change")
-    grading = commands.add_parser("grade", help="grade every submission of a lab in submitted/")
-    grading.add_argument("lab", help="the lab's name, for example lab2_parameters")
-    grading.add_argument(
-        "--seed", type=_seed, metavar="N", help="the seed of the random cases (default: a new one each run)"
-    )
     profile_command.add(commands)
+    for module in _COMMANDS.values():
+        module.add(commands)
     options = parser.parse_args(arguments)
     if options.command == "profile":
         return profile_command.run(options)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a student's file may have any name
-    try:
-        from effkit.course.nbgrader_api import CourseError
-    except ModuleNotFoundError as missing:
-        parser.exit(2, f"effkit: {missing.name} is not installed; install the course tools: pip install 'effkit[course]'\n")
-    for needed in ("nbgrader_config.py", "pyproject.toml"):
+    own = _COMMANDS.get(options.command)
+    for needed in ("nbgrader_config.py", "pyproject.toml") if getattr(own, "NEEDS_COURSE", True) else ():
         if not (options.course / needed).is_file():
             parser.exit(2, f"effkit: {options.course.resolve()} is not a course folder: it has no {needed}\n")
     try:
-        return _notebooks(options) if options.command == "notebooks" else _grade(options)
+        return own.run(options) if own else _notebooks(options)
+    except ModuleNotFoundError as missing:
+        print(
+            f"effkit: {missing.name} is not installed; install the course tools: pip install 'effkit[course]'",
+            file=sys.stderr,
+        )
     except CourseError as problem:
         print(f"effkit: {problem}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -49,13 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as problem:
         print(f"effkit: cannot use {problem.filename}: {problem.strerror}", file=sys.stderr)
     return 2
-
-
-def _seed(argument: str) -> int:
-    """Return a seed that also the kernel can read from its environment."""
-    if not argument.isdecimal() or int(argument) >= 2**31:
-        raise argparse.ArgumentTypeError(f"must be an integer from 0 to {2**31 - 1}, not {argument!r}")
-    return int(argument)
 
 
 def _notebooks(options: argparse.Namespace) -> int:
@@ -80,17 +83,3 @@ def _notebooks(options: argparse.Namespace) -> int:
         print(f"wrote {path}")
     print(f"{len(written)} of {len(built)} notebooks changed")
     return 0
-
-
-def _grade(options: argparse.Namespace) -> int:
-    from effkit.course.grade import grade, misplaced, quieten
-
-    quieten()
-    rows = grade(options.course, options.lab, seed=options.seed)
-    left_out = [row for row in rows if row.status in ("not graded", "no feedback")]
-    for row in left_out:
-        print(f"{row.status.upper()} {row.student}: {row.reasons}", file=sys.stderr)
-    lost = misplaced(options.course)
-    for path in lost:
-        print(f"LEFT OUT {path}: it is not at submitted/STUDENT/LAB/LAB.ipynb", file=sys.stderr)
-    return 1 if left_out or lost else 0

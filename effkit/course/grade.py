@@ -1,37 +1,53 @@
-"""Grades every submission of a lab with nbgrader, one by one: a bad one ends as a row with a reason and stops nothing."""
+"""Grades every submission of a lab. A bad one ends as a row with a reason and stops nothing; a killed run is resumed."""
 
-import csv
+import errno
 import logging
+import os
 import secrets
-import shutil
-import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbgrader.api import Gradebook
 
-from effkit.course.nbgrader_api import CourseError, Nbgrader, nbgrader_api
-from effkit.course.preprocessors import lost_because
+from effkit.course import integrity, prepare
+from effkit.course.errors import CourseError
+from effkit.course.gradebook import Book, only_grader
+from effkit.course.lab import ReleasedLab, read_lab
+from effkit.course.nbgrader_api import nbgrader_api
+from effkit.course.pool import cores, run_here
+from effkit.course.record_lab import record_lab
+from effkit.course.records import NOT_GRADED, Record, Records
+from effkit.course.results import Finisher
+from effkit.course.table_csv import write_csv
+from effkit.course.work import Job, Outcome
 from effkit.grading.answers import one_line
-from effkit.grading.tasks import tasks_of
+
+Executor = Callable[[Iterable[Job], int], Iterator[Outcome]]
 
 
-@dataclass
-class Row:
-    """One student's line in the CSV."""
+@dataclass(frozen=True)
+class Options:
+    """How to grade."""
 
-    student: str
-    status: str = "graded"  # or "needs manual grading", "no feedback", "not graded"
-    scores: dict[str, float | None] = field(default_factory=dict)  # by task, None where a person must grade
-    score: float | None = None
-    max_score: float | None = None
-    reasons: str = ""
+    students: tuple[str, ...] = ()  # () is everybody
+    force: bool = False
+    jobs: int = 0  # 0 is one for each processor
+    seed: int | None = None
+    unsafe: bool = False
+    execute: Executor = run_here
+
+
+class Watch:
+    """Is told what happens; the command line shows it."""
+
+    def begin(self, total: int, unchanged: int, seed: int) -> None:
+        """Be told how many submissions will be graded, how many are as they were, and the seed."""
+
+    def done(self, record: Record) -> None:
+        """Be told of one submission that was dealt with in this run."""
 
 
 def quieten() -> None:
@@ -41,45 +57,153 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", module=module)
 
 
-def grade(root: Path, lab: str, *, seed: int | None = None, say: Callable[[str], None] = print) -> list[Row]:
-    """Grade all submissions of `lab` and return a row for each, by student.
+def grade(root: Path, lab: str, options: Options = Options(), watch: Watch | None = None) -> list[Record]:
+    """Grade the submissions of `lab` and return a record for each student, by name.
 
-    Reads ``submitted/STUDENT/LAB/LAB.ipynb``; writes ``autograded/``, the gradebook, ``feedback/STUDENT/LAB/LAB.html`` and
-    ``grades/LAB.csv``. A submission that cannot be graded changes none of what an earlier run gave its student.
+    Reads ``submitted/STUDENT/LAB/``; writes ``autograded/``, the gradebook, ``feedback/STUDENT/LAB/LAB.html``,
+    ``grades/LAB.csv`` and ``grades/LAB.json``. A submission that was graded and has not changed since is not run again. One
+    that cannot be graded changes none of what an earlier run gave its student.
 
-    Raises CourseError if there is no such lab or no submission.
+    Raises CourseError if there is no such lab or submission, or if nothing could be recorded.
     """
-    students = _submitted_students(root, lab)
-    seed = 1 + secrets.randbelow(2**31 - 1) if seed is None else seed  # 0 is what students see
-    path = root / "grades" / f"{lab}.csv"
-    path.parent.mkdir(exist_ok=True)  # first of all: a run must not end without a place for its result
-    api = nbgrader_api(root, ExecuteSubmission={"seed": seed})
-    say(f"Grading {len(students)} submission{'s' if len(students) > 1 else ''} of {lab} (seed {seed})")
-    _record_lab(root, lab)
-    rows = []
-    for number, student in enumerate(students, 1):
-        start = time.perf_counter()
-        rows.append(row := _grade_one(api, root, student, lab))
-        result = row.status if row.score is None else f"{row.score:g} of {row.max_score:g}, {row.status}"
-        say(f"[{number}/{len(students)}] {student}: {result} ({time.perf_counter() - start:.0f} s)")
-    _write_csv(path, lab, rows, seed)
-    say(f"Scores and reasons: {path.relative_to(root)}; what students read: feedback/STUDENT/{lab}/{lab}.html")
-    return rows
+    root = root.resolve()
+    students = _submitted_students(root, lab, options.students)
+    with only_grader(root), _disk_space():
+        return _Run(root, lab, options, watch or Watch()).grade(students)
+
+
+class _Run:
+    """One run over a lab."""
+
+    def __init__(self, root: Path, lab: str, options: Options, watch: Watch) -> None:
+        self.root, self.lab, self.options, self.watch = root, lab, options, watch
+        self.api = nbgrader_api(root)
+        self.records = Records(root, lab)
+        self.prepared: dict[str, prepare.Prepared] = {}
+        self.seeds: dict[str, int] = {}
+
+    def grade(self, students: list[str]) -> list[Record]:
+        """Grade, and write down all that came of it."""
+        book = Book(self.api, self.lab)
+        try:
+            book.check_writable()
+            book.back_up(self.root / "grades" / "backups")
+            self.records.lab_digest = record_lab(self.root, self.lab, book, self.records.lab_digest)
+            self.released = read_lab(self.root, self.lab)
+            self.finisher = Finisher(self.api, self.root, self.lab, book)
+            self._grade(students, book)
+        finally:
+            book.close()
+        everybody = [self.records.by_student[student] for student in sorted(self.records.by_student)]
+        integrity.flag_identical(everybody)
+        self.records.close(seed=self.seed, tasks=_points(self.released))
+        write_csv(self.root / "grades" / f"{self.lab}.csv", self.lab, everybody)
+        return [self.records.by_student[student] for student in students]
+
+    def _grade(self, students: list[str], book: Book) -> None:
+        self.rest = key_parts(self.root, self.released)
+        keys = {student: self._key(student) for student in students}
+        unchanged = [s for s in students if not self.options.force and self._is_unchanged(s, keys[s])]
+        todo = [student for student in students if student not in set(unchanged)]
+        given = self.options.seed
+        self.seed = 1 + secrets.randbelow(2**31 - 1) if given is None else given  # 0 is what students see
+        self.watch.begin(len(todo), len(unchanged), self.seed)
+        for student in unchanged:
+            self.finisher.read_grades(self.records.by_student[student])
+        kernelspec = book.kernelspec()
+        jobs = self._jobs(todo, keys, kernelspec)
+        for outcome in self.options.execute(jobs, self._workers(len(todo))):
+            if outcome.refused:
+                raise CourseError(outcome.problem)
+            self._finish(outcome, keys[outcome.student])
+
+    def _workers(self, jobs: int) -> int:
+        return max(1, min(self.options.jobs or cores(), jobs))
+
+    def _key(self, student: str) -> str:
+        return prepare.submission_key(self.root / "submitted" / student / self.lab, *self.rest)
+
+    def _is_unchanged(self, student: str, key: str) -> bool:
+        record = self.records.by_student.get(student)
+        return bool(record and record.done and record.key == key and self.finisher.is_in_place(record))
+
+    def _jobs(self, students: list[str], keys: dict[str, str], kernelspec: str | None) -> Iterator[Job]:
+        """Prepare one submission after another; one that cannot be run is dealt with here."""
+        for student in students:
+            if problem := _bad_name(student):
+                ready = prepare.Prepared(student, None, (), problem)
+            else:
+                ready = prepare.prepare(self.root / "submitted" / student / self.lab, student, self.released, kernelspec)
+            self.prepared[student] = ready
+            if ready.notebook is None:
+                self._finish(Outcome(student, problem=ready.problem), keys[student])
+                continue
+            text = nbformat.writes(ready.notebook)
+            yield Job(student, text, self._seed_of(student, keys[student]), self._cell_seconds(), self.options.unsafe)
+
+    def _seed_of(self, student: str, key: str) -> int:
+        """Return the seed for a submission: one that has not changed keeps its own unless another was asked for."""
+        earlier = self.records.by_student.get(student)
+        kept = earlier.seed if earlier and earlier.key == key and self.options.seed is None else None
+        self.seeds[student] = self.seed if kept is None else kept
+        return self.seeds[student]
+
+    def _cell_seconds(self) -> float:
+        configured = self.api.config.ExecutePreprocessor.get("timeout", Job.cell_seconds)
+        return configured if isinstance(configured, int | float) and configured > 0 else Job.cell_seconds
+
+    def _finish(self, outcome: Outcome, key: str) -> None:
+        ready = self.prepared.pop(outcome.student)
+        earlier = self.records.by_student.get(outcome.student, Record(outcome.student))
+        findings = [asdict(finding) for finding in ready.findings]
+        findings += [{"kind": "run", "cell": "", "sentence": note, "repaired": True} for note in outcome.notes]
+        if outcome.problem:
+            record = replace(earlier, status=NOT_GRADED, problem=_problem(outcome.problem, earlier), findings=findings)
+        else:
+            record = Record(outcome.student, findings=findings, level=outcome.level, seconds=round(outcome.seconds, 2))
+            record.key, record.seed = key, self.seeds[outcome.student]
+            ours = [cell.source for cell in self.released.layout if not cell.answer]
+            if ready.notebook is not None:
+                record.flags = integrity.scan(ready.notebook, ours)
+            record = self.finisher.finish(record, outcome, ready, earlier)
+        self.records.add(record)
+        self.watch.done(record)
+
+
+def key_parts(root: Path, lab: ReleasedLab) -> tuple[str, ...]:
+    """Return what decides the result of any submission, besides the submission."""
+    config = (root / "nbgrader_config.py").read_text(encoding="utf-8")
+    return lab.name, prepare.lab_digest(lab), prepare.effkit_digest(), config
+
+
+def _problem(problem: str, earlier: Record) -> str:
+    return f"{problem} | The scores are from an earlier run." if earlier.scores else problem
+
+
+def _points(lab: ReleasedLab) -> dict[str, Any]:
+    return {cell.name: cell.own["points"] for cell in lab.cells.values() if cell.graded}
 
 
 def _labs(root: Path) -> list[str]:
     return sorted(path.parent.name for path in root.glob("solutions/*/*.ipynb") if path.stem == path.parent.name)
 
 
-def _submitted_students(root: Path, lab: str) -> list[str]:
+def check_lab(root: Path, lab: str) -> None:
+    """Raise CourseError if there is no such lab."""
     if lab not in _labs(root):
         raise CourseError(f"there is no lab {lab!r} in solutions/; the labs are: {', '.join(_labs(root)) or 'none'}")
+
+
+def _submitted_students(root: Path, lab: str, wanted: Collection[str]) -> list[str]:
+    check_lab(root, lab)
     students = sorted(path.parent.name for path in root.glob(f"submitted/*/{lab}") if path.is_dir())
+    if unknown := sorted(set(wanted) - set(students)):
+        raise CourseError(f"no submission of {lab} by {', '.join(unknown)}: it would be at submitted/{unknown[0]}/{lab}/")
     if not students:
         raise CourseError(
             f"no submissions of {lab}: put each student's notebook at submitted/STUDENT/{lab}/{lab}.ipynb and run this again"
         )
-    return students
+    return [student for student in students if not wanted or student in wanted]
 
 
 def misplaced(root: Path) -> list[Path]:
@@ -94,52 +218,6 @@ def misplaced(root: Path) -> list[Path]:
     ]
 
 
-def _record_lab(root: Path, lab: str) -> None:
-    """Tell the gradebook the lab's cells, without touching labs/."""
-    with tempfile.TemporaryDirectory() as folder:
-        api = nbgrader_api(root, CourseDirectory={"release_directory": folder})
-        try:
-            api.run(f"reading solutions/{lab}", "generate_assignment", lab)
-        except CourseError as problem:
-            if "submissions associated with it" not in str(problem):
-                raise
-            raise CourseError(
-                f"the graded cells of {lab} are not those that students were graded with, and nbgrader keeps one set for"
-                " each lab. Grade with the lab as it was released; or move gradebook.db aside to begin a new gradebook"
-                " (manual grades stay in the old one)."
-            ) from problem
-
-
-def _grade_one(api: Nbgrader, root: Path, student: str, lab: str) -> Row:
-    """Grade one submission. One that cannot be graded keeps what an earlier run recorded, and the row shows it."""
-    try:
-        if problem := _bad_name(student) or _unreadable(root / "submitted" / student / lab, lab):
-            raise CourseError(problem)
-        with _kept_on_failure(root / "autograded" / student / lab):
-            api.run("autograding", "autograde", lab, student)
-        row = _recorded_row(api, root, student, lab)
-        try:
-            api.run("writing the feedback", "generate_feedback", lab, student)
-        except CourseError as problem:
-            row.status, row.reasons = "no feedback", f"{problem} | {row.reasons}"
-        return row
-    except CourseError as problem:
-        reason = str(problem)
-    except Exception as problem:  # noqa: BLE001  one submission must never stop the others
-        reason = f"grading failed ({type(problem).__name__}: {problem}); please report this"
-    row = _earlier_row(api, root, student, lab)
-    row.reasons = f"{reason} | The scores are from an earlier run." if row.scores else reason
-    row.status = "not graded"
-    return row
-
-
-def _earlier_row(api: Nbgrader, root: Path, student: str, lab: str) -> Row:
-    try:
-        return _recorded_row(api, root, student, lab)
-    except Exception:  # noqa: BLE001  there is none, or it cannot be read any more
-        return Row(student)
-
-
 def _bad_name(student: str) -> str:
     """Return why nbgrader cannot take the name of a student's folder, or an empty string if it can."""
     if student != student.strip() or any(mark in student for mark in "*?["):
@@ -149,79 +227,15 @@ def _bad_name(student: str) -> str:
     return ""
 
 
-def _unreadable(folder: Path, lab: str) -> str:
-    """Return why a submission cannot be read and what to do, or an empty string if it can."""
-    path = folder / f"{lab}.ipynb"
-    if path.is_dir():
-        return f"{path.name} is a folder, not a notebook: ask the student to submit it again."
-    if not path.is_file():
-        found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
-        return f"there is no {path.name} in the submission, only: {found}. Rename or ask for the notebook."
-    if not path.stat().st_size:
-        return f"{path.name} is empty (0 bytes): ask the student to submit it again."
-    try:
-        nbformat.read(path, as_version=4)
-    except Exception as problem:  # noqa: BLE001  whatever is in the file, it is the student's
-        reason = str(problem).splitlines()[0][:200] if str(problem) else type(problem).__name__
-        return f"{path.name} is not a readable notebook ({reason}): ask the student to submit it again."
-    return ""
+class _disk_space:  # noqa: N801  used as a function
+    """Turns a full disk into a sentence."""
 
+    def __enter__(self) -> None:
+        pass
 
-@contextmanager
-def _kept_on_failure(folder: Path) -> Iterator[None]:
-    """Put `folder` back as it was if the block fails: nbgrader removes it before it starts."""
-    with tempfile.TemporaryDirectory() as spare:
-        copy = Path(spare, "copy")
-        if folder.exists():
-            shutil.copytree(folder, copy, symlinks=True)
-        try:
-            yield
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            if copy.exists():
-                shutil.copytree(copy, folder, symlinks=True)
-            raise
-
-
-def _recorded_row(api: Nbgrader, root: Path, student: str, lab: str) -> Row:
-    """Return the row for what the gradebook and the graded notebook say."""
-    row = Row(student)
-    graded = nbformat.read(root / "autograded" / student / lab / f"{lab}.ipynb", as_version=4)
-    cells = {cell.metadata.nbgrader.grade_id: cell for cell in graded.cells if "nbgrader" in cell.metadata}
-    reasons = {}
-    with Gradebook(api.coursedir.db_url) as gradebook:
-        submission = gradebook.find_submission(lab, student)
-        for grade in (grade for notebook in submission.notebooks for grade in notebook.grades):
-            pending = grade.needs_manual_grade
-            row.scores[grade.name] = None if pending and grade.manual_score is None else grade.score
-            reasons[grade.name] = lost_because(grade, cells[grade.name]) if grade.name in cells else ""
-        row.score = submission.score - (submission.late_submission_penalty or 0)
-        row.max_score = submission.max_score
-        if submission.needs_manual_grade:
-            row.status = "needs manual grading"
-    row.reasons = " | ".join(f"{cell}: {reason.replace('|', '/')}" for cell, reason in reasons.items() if reason)
-    return row
-
-
-def _write_csv(path: Path, lab: str, rows: list[Row], seed: int) -> None:
-    """Write a row for each student: the totals, a column for each graded cell, and the reasons for lost points."""
-    tasks = [task.name for task in tasks_of(lab)]
-    cells = tasks + sorted({name for row in rows for name in row.scores} - set(tasks))
-    whole = path.with_suffix(".csv.new")
-    with whole.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(["student", "status", "score", "max_score", *cells, "reasons", "seed"])
-        for row in rows:
-            scores = [row.scores.get(cell) for cell in cells]
-            own_seed = None if row.status == "not graded" else seed
-            values = [row.student, row.status, row.score, row.max_score, *scores, row.reasons, own_seed]
-            writer.writerow([_cell(value) for value in values])
-    whole.replace(path)
-
-
-def _cell(value: Any) -> str:
-    """Return a value for a CSV cell; a text that a spreadsheet would run as a formula is quoted."""
-    if value is None:
-        return ""
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"'{shown}" if isinstance(value, str) and shown[:1] in ("=", "+", "-", "@", "\t", "\r") else shown
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = os.fspath(problem.filename or "the course folder")
+            raise CourseError(
+                f"the disk is full ({where}): free some space and run this again; what was graded so far is kept"
+            ) from problem

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from effkit.course.outputs import clean
+from effkit.course.lecture_outputs import clean
 from effkit.course.run_notebook import execute
 from effkit.course.source import Course, add_badge_and_setup, as_text, finish, read_source
 from effkit.course.stamp import has_run, stamp_outputs

@@ -11,12 +11,12 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
+from effkit.course.errors import CourseError
+
+__all__ = ["CourseError", "Nbgrader", "nbgrader_api"]
+
 _ERROR = re.compile(r"\[ERROR\] |[\w.]+(Error|Exception|Missing\w*): ")
 _SAYS_NOTHING = re.compile(r"above (log|traceback)|Traceback|error processing assignment", re.IGNORECASE)
-
-
-class CourseError(Exception):
-    """Something about the course or a submission that a person has to put right; the message says what to do."""
 
 
 class Nbgrader(NbGraderAPI):

@@ -1,67 +1,148 @@
-"""The outputs with which a notebook is committed: only those that every run gives again."""
+"""The outputs of one cell, gathered from messages of a kernel that nobody trusts: plain data, and only so much of it."""
 
-import os
-import re
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+import math
 from typing import Any
 
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 
-LIVE = "live"  # the tag of a cell that measures the machine on which it runs
-_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
+from effkit.grading.answers import MIME
 
-
-def clean(notebook: NotebookNode) -> None:
-    """Leave in a notebook the outputs that every run gives.
-
-    Out go those of live cells, counts, and widgets, which are dead without their kernel; the static picture beside a widget
-    stays.
-    """
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [] if LIVE in cell.metadata.get("tags", []) else _kept(cell.outputs)
+_DEEPEST = 12  # nesting of data
+_SETS_KEPT = 20  # of answers: more than one are kept to show that there were several
+_LARGEST_SET = 500_000  # bytes
+_LONGEST_ERROR = 20_000  # characters of a traceback
+_CUT = "\n[The rest of this cell's output was left out: it is too long.]\n"
 
 
-def problems(notebook: NotebookNode, *machine: Path) -> Iterator[str]:
-    """Yield what must not happen in a notebook that ran, naming the cell; `machine` are folders that no output may name."""
-    paths = [str(path) + os.sep for path in (*machine, Path(sys.prefix), Path.home()) if path != Path(path.anchor)]
-    for cell in notebook.cells:
-        kept = [] if LIVE in cell.metadata.get("tags", []) else _strings(cell.get("outputs", []))
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                yield f"{place(cell)}: {output.ename}: {output.evalue}"
-            elif output.get("name") == "stderr":
-                yield f"{place(cell)} writes on stderr: {output.text.strip()}"
-        for text in kept:
-            if named := [path for path in paths if path in text] or _ADDRESS.findall(text):
-                yield f"{place(cell)} shows what another machine would not: {named[0]}"
+class Outputs:
+    """Gathers the outputs of a cell up to a limit; answers to a check always find a place."""
+
+    def __init__(self, room_bytes: int, room_outputs: int) -> None:
+        self.used_bytes = 0
+        self.cut = False
+        self._room_bytes, self._room_outputs = room_bytes, room_outputs
+        self._kept: list[NotebookNode] = []
+        self._clear_next = False
+
+    def add(self, kind: str, content: Any, size: int) -> None:
+        """Take the content of one message of `size` bytes; what is not as Jupyter's messages are is dropped."""
+        if kind == "clear_output":
+            self._clear(content)
+            return
+        try:
+            output = _output(kind, content)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            return
+        if output is None:
+            return
+        if self._clear_next:
+            self._clear({})
+        if _has_answers(output):
+            if size <= _LARGEST_SET and sum(map(_has_answers, self._kept)) < _SETS_KEPT:
+                self._kept.append(output)
+        elif self.used_bytes + size > self._room_bytes or len(self._kept) >= self._room_outputs:
+            self._add_cut(output)
+        else:
+            self.used_bytes += size
+            self._append(output)
+
+    def too_large(self) -> None:
+        """Note that a message was so large that it was not even read."""
+        self.cut = True
+
+    def _add_cut(self, output: NotebookNode) -> None:
+        """Keep the beginning of a text, or an error in short; a picture that does not fit is left out."""
+        room = self._room_bytes - self.used_bytes
+        if output.output_type == "stream" and not self.cut and room > 0:
+            output.text = output.text[:room]
+            self._append(output)
+        elif output.output_type == "error" and not any(kept.output_type == "error" for kept in self._kept):
+            output.traceback = [f"{output.ename}: {output.evalue}"]
+            self._kept.append(output)
+        self.used_bytes = max(self.used_bytes, self._room_bytes)
+        self.cut = True
+
+    def _append(self, output: NotebookNode) -> None:
+        last = self._kept[-1] if self._kept else None
+        if last and last.output_type == "stream" == output.output_type and last.name == output.name:
+            last.text += output.text
+        else:
+            self._kept.append(output)
+
+    def _clear(self, content: Any) -> None:
+        """Remove what was shown so far, but never answers."""
+        self._clear_next = isinstance(content, dict) and content.get("wait") is True
+        if not self._clear_next:
+            self._kept = [output for output in self._kept if _has_answers(output)]
+
+    def has_error(self) -> bool:
+        """Return whether the cell showed an error."""
+        return any(output.output_type == "error" for output in self._kept)
+
+    def finished(self) -> list[NotebookNode]:
+        """Return the outputs for the notebook."""
+        return [*self._kept, new_output("stream", name="stdout", text=_CUT)] if self.cut else self._kept
 
 
-def place(cell: NotebookNode) -> str:
-    """Return the id of a cell and the line it begins with, by which it is found in the source."""
-    return f"{cell.id} ({next(iter(cell.source.strip().splitlines()), '')})"
+def error(name: str, value: str) -> NotebookNode:
+    """Return an error output that says something of the grader's."""
+    return new_output("error", ename=name, evalue=value, traceback=[f"{name}: {value}"])
 
 
-def _kept(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    kept: list[NotebookNode] = []
-    for output in outputs:
-        output.get("data", {}).pop(_WIDGET_VIEW, None)
-        if "execution_count" in output:
-            output.execution_count = None
-        if output.output_type == "stream" and kept and kept[-1].get("name") == output.name:
-            kept[-1].text += output.text  # when a kernel sends what is printed, depends on its clock
-        elif output.get("data", output.get("text", output.get("ename"))):
-            kept.append(output)
-    return kept
+def _has_answers(output: NotebookNode) -> bool:
+    return MIME in output.get("data", {})
 
 
-def _strings(of: Any) -> Iterator[str]:
-    """Yield all text in outputs."""
-    if isinstance(of, str):
-        yield of
-    elif isinstance(of, dict | list):
-        for inside in of.values() if isinstance(of, dict) else of:
-            yield from _strings(inside)
+def _output(kind: str, content: dict[str, Any]) -> NotebookNode | None:
+    """Return a message's content as an output of a notebook; None if it is none."""
+    if kind == "stream":
+        name = "stderr" if content["name"] == "stderr" else "stdout"
+        return new_output("stream", name=name, text=text(content["text"]))
+    if kind == "error":
+        lines = [text(line) for line in content["traceback"]]
+        long = sum(map(len, lines)) > _LONGEST_ERROR
+        name, value = text(content["ename"])[:200], text(content["evalue"])[:2000]
+        return new_output("error", ename=name, evalue=value, traceback=[f"{name}: {value}"] if long else lines)
+    if kind not in ("display_data", "execute_result"):
+        return None
+    shown = {
+        "data": NotebookNode(_mapping(content["data"])),
+        "metadata": NotebookNode(_mapping(content.get("metadata") or {})),
+    }
+    if kind == "execute_result":
+        number = content.get("execution_count")
+        shown["execution_count"] = number if type(number) is int and 0 <= number < 10**6 else None
+    return new_output(kind, **shown)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    plain = _plain(value, 0)
+    if not isinstance(plain, dict):
+        raise ValueError("not a mapping")
+    for name, data in plain.items():
+        if not name.endswith("json") and not isinstance(data, str | dict):
+            raise ValueError("text was expected")
+    return plain
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """Return JSON data such that any program can write and read it again."""
+    if depth > _DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return [_plain(part, depth + 1) for part in value]
+    if isinstance(value, dict):
+        return {text(key): _plain(part, depth + 1) for key, part in value.items()}
+    return value
+
+
+def text(value: Any) -> str:
+    """Return a text that can be written to a file."""
+    if not isinstance(value, str):
+        raise ValueError("text was expected")
+    return value.encode("utf-8", "backslashreplace").decode()

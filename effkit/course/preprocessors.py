@@ -1,28 +1,24 @@
-"""nbgrader preprocessors of the course: execute a submission, judge its answers in the grader's own process.
+"""nbgrader preprocessors of the course: judge the answers of an executed submission in the grader's own process.
 
 `nbgrader_config.py` puts them into nbgrader's chains, so plain ``nbgrader autograde`` and formgrader use them too.
 """
 
-import copy
+import hashlib
 import json
-import os
-import secrets
+from collections.abc import Mapping
 from typing import Any
 
-from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
-from nbgrader.preprocessors import Execute, GetGrades, NbGraderPreprocessor
+from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
-from traitlets import Integer
 
 from effkit.course.stamp import stamp
 from effkit.grading import report
-from effkit.grading.answers import MIME, UnreadableAnswers, read_bundle
-from effkit.grading.check import SEED_VARIABLE
+from effkit.grading.answers import MIME, UnreadableAnswers, bundle, read_bundle, short_text
 from effkit.grading.judge import Verdict, judge
-from effkit.grading.task import Task
+from effkit.grading.task import Case, Task
 from effkit.grading.tasks import find
 
 
@@ -35,79 +31,14 @@ class Stamp(NbGraderPreprocessor):
         return nb, resources
 
 
-class ExecuteSubmission(Execute):
-    """Executes a submission with the run's seed; a kernel that dies or hangs costs only the cell that did it.
-
-    After such a cell the kernel is started again, the code cells before it are run again without their outputs (but not
-    the lost cells and not the checks), and execution goes on.
-    """
-
-    seed = Integer(
-        None, allow_none=True, help="The seed of the random cases; chosen at random for each notebook if not set."
-    ).tag(config=True)
-
-    def preprocess(self, nb: NotebookNode, resources: dict[str, Any], km: Any = None) -> tuple[NotebookNode, dict[str, Any]]:
-        """Execute the notebook. The seed reaches the kernel by its environment and the judge by `resources`."""
-        self._run_seed = 1 + secrets.randbelow(2**31 - 1) if self.seed is None else self.seed  # 0 is what students see
-        resources["effkit_seed"] = self._run_seed
-        nb.metadata["effkit"] = {"seed": self._run_seed}
-        self.interrupt_on_timeout = False  # a cell that ignores the interrupt would hold up all that follow
-        self._lost: set[int] = set()
-        return super().preprocess(nb, resources, km)
-
-    def start_new_kernel(self, **kwargs: Any) -> None:
-        """Start a kernel that finds the run's seed in its environment."""
-        super().start_new_kernel(env={**os.environ, SEED_VARIABLE: str(self._run_seed)}, **kwargs)
-
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: dict[str, Any], index: int
-    ) -> tuple[NotebookNode, dict[str, Any]]:
-        """Execute one cell; if it takes the kernel down or does not end, report that as its error and go on."""
-        if not _is_alive(self.km):  # an earlier cell ended the kernel after it had finished
-            self._start_again(index)
-        try:
-            return super().preprocess_cell(cell, resources, index)
-        except (DeadKernelError, CellTimeoutError) as problem:
-            self._lost.add(index)
-            self._start_again(index)
-            cell.outputs = [_lost_cell(problem)]
-            return cell, self.resources
-
-    def _start_again(self, index: int) -> None:
-        """Start a fresh kernel in the state that the cells before `index` left behind."""
-        while True:
-            self._cleanup_kernel()
-            self.km = self.create_kernel_manager()
-            self.start_new_kernel()
-            self.start_new_kernel_client()
-            again = [i for i in range(index) if i not in self._lost and not is_grade(self.nb.cells[i])]
-            i = index
-            try:
-                for i in again:
-                    self.execute_cell(copy.deepcopy(self.nb.cells[i]), i)
-                return
-            except (DeadKernelError, CellTimeoutError):
-                self._lost.add(i)
-
-
-@run_sync
-async def _is_alive(kernel_manager: Any) -> bool:
-    return bool(await ensure_async(kernel_manager.is_alive()))
-
-
-def _lost_cell(problem: Exception) -> NotebookNode:
-    timed_out = isinstance(problem, CellTimeoutError)
-    name = type(problem).__name__
-    sentence = "This cell did not end in time." if timed_out else "This cell ended the Python process that it ran in."
-    return new_output("error", ename=name, evalue=sentence, traceback=[f"{name}: {sentence}"])
-
-
 class TrustedScore(NbGraderPreprocessor):
     """Recomputes the score of each check cell from its answers, in this process, and puts it where nbgrader reads it.
 
     The student's kernel is not trusted: only the answers are taken from it, as plain JSON. A check cell's outputs are
     replaced by one result with the score (text), the report (HTML) and the answers (JSON).
     """
+
+    _errors: Mapping[str, str] = {}
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         """Judge every check cell of the notebook."""
@@ -132,7 +63,7 @@ class TrustedScore(NbGraderPreprocessor):
             new_output(
                 "execute_result",
                 data={"text/plain": str(score), "text/html": report.html(verdict), **data},
-                metadata={"effkit": {"reason": verdict.reason}},
+                metadata={"effkit": _about(task, verdict, data, resources["effkit_seed"])},
                 execution_count=cell.execution_count,
             )
         ]
@@ -142,12 +73,27 @@ class TrustedScore(NbGraderPreprocessor):
 class SummarizeFeedback(GetGrades):
     """nbgrader's GetGrades, and a table at the head of the feedback: every task, its points, and why points were lost."""
 
+    loaded: Any = None  # the student's grades, where they have been read already: then the database is not asked again
+
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         """Fetch the grades and put the summary first."""
         self._rows: list[tuple[str, float, float, str]] = []
-        nb, resources = super().preprocess(nb, resources)
+        nb, resources = super().preprocess(nb, resources) if self.loaded is None else self._from_loaded(nb, resources)
         heading = "## Your result\n\n"
         nb.cells.insert(0, new_markdown_cell(heading + report.summary_html(self._rows)))
+        return nb, resources
+
+    def _from_loaded(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        """Do what GetGrades does, with the grades at hand."""
+        own = resources["nbgrader"]
+        self.gradebook = self.loaded
+        self.notebook_id, self.assignment_id, self.student_id = own["notebook"], own["assignment"], own["student"]
+        nb, resources = NbGraderPreprocessor.preprocess(self, nb, resources)
+        resources["nbgrader"] |= {
+            "score": self.loaded.score,
+            "max_score": self.loaded.max_score,
+            "late_penalty": self.loaded.late_penalty,
+        }
         return nb, resources
 
     def _get_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
@@ -182,9 +128,41 @@ def judge_outputs(task: Task, cell: NotebookNode, seed: int, stopped: str = "") 
         if len(bundles) != 1:
             raise UnreadableAnswers(_why_not_one(task, bundles, cell, stopped))
         data = _plain_json(bundles[0])
-        return judge(task, read_bundle(data, task, seed), seed), {MIME: data}
+        answers = read_bundle(data, task, seed)
+        # What is kept is what was read: nothing else that came along, and nothing that is not JSON, such as NaN.
+        return judge(task, answers, seed), {MIME: bundle(task, seed, answers, short_text(data.get("effkit")))}
     except UnreadableAnswers as problem:
         return Verdict(task.name, task.points, problem=str(problem)), {}
+
+
+def _about(task: Task, verdict: Verdict, data: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return what the graded notebook says of a verdict: why, which known mistake, and which cases were answered."""
+    mistake = verdict.mistake.name if verdict.mistake else ""
+    return {
+        "reason": verdict.reason,
+        "mistake": mistake,
+        "cases": [case_digest(case) for _, case in task.cases(seed)] if data else [],
+        "wrong": "" if mistake or not data else _own_wrong_answers(task, verdict, data[MIME]["answers"]),
+    }
+
+
+def case_digest(case: Case) -> str:
+    """Return what tells one case from another, also when the task has others by now."""
+    return hashlib.sha256(json.dumps(case, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _own_wrong_answers(task: Task, verdict: Verdict, answers: list[dict[str, Any]]) -> str:
+    """Return a digest of the answers to the cases that everybody gets, if they are wrong in a way worth comparing.
+
+    Two students with a stub, a constant or an exception have nothing in common; with the same odd numbers they may have.
+    """
+    if verdict.score == verdict.points:
+        return ""
+    fixed = [answer for (group, case), answer in zip(task.cases(0), answers, strict=True) if case in group.cases]
+    values = [json.dumps(answer["value"]) for answer in fixed if "value" in answer]
+    if len(values) < len(fixed) or len(set(values)) < 2:
+        return ""
+    return hashlib.sha256("|".join(values).encode()).hexdigest()[:16]
 
 
 def _plain_json(data: Any) -> Any:

@@ -13,8 +13,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
+from effkit.course.lecture_outputs import place, problems
 from effkit.course.nbgrader_api import CourseError
-from effkit.course.outputs import place, problems
 
 CELL_TIMEOUT_S = 300  # ten times what a whole lecture may take, for a busy machine
 # Settings of whoever builds that would change what a notebook shows.

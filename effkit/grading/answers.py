@@ -36,7 +36,7 @@ def read_bundle(data: Any, task: Task, seed: int) -> list[dict[str, Any]]:
     Nothing in `data` is trusted: it must have exactly the expected types, belong to this task and this run's seed, and
     hold one answer for each case.
     """
-    if type(data) is not dict or data.get("format") != FORMAT:
+    if type(data) is not dict or type(data.get("format")) is not int or data["format"] != FORMAT:  # True equals 1
         raise UnreadableAnswers("The answers are not in the form that effkit writes.")
     if data.get("task") != task.name:
         raise UnreadableAnswers(f"The answers belong to the task {_short(data.get('task'))}, not to {task.name!r}.")
@@ -67,6 +67,11 @@ def _read_answer(answer: Any) -> dict[str, Any]:
 def one_line(value: str) -> str:
     """Return a text that can be written to a file: what is not valid Unicode is escaped, and it is one line."""
     return " ".join(value.encode("utf-8", "backslashreplace").decode().split())
+
+
+def short_text(value: Any) -> str:
+    """Return a text from elsewhere as one line of bounded length; anything but a text as the name of its type."""
+    return _short(value, quote=False)
 
 
 def _short(value: Any, *, quote: bool = True, limit: int = 300) -> str:

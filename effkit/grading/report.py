@@ -11,6 +11,7 @@ _TABLE = "border-collapse:collapse;margin:.3em 0 .6em 1.4em;text-align:left"
 _CELL = "padding:.15em .8em .15em 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
 _NAME = "padding:.15em .8em .15em 0;text-align:left;vertical-align:top;white-space:nowrap"
 _HINT = "border-left:4px solid #b35c00;padding:.3em .8em;margin:.5em 0"
+_NO_MATH = "tex2jax_ignore mathjax_ignore"  # what a student's code printed must not be read as a formula: they hold links
 _NOTE = "border-left:4px solid #888;padding:.3em .8em;margin:.5em 0"
 
 
@@ -75,7 +76,7 @@ def html(verdict: Verdict, notes: Iterable[str] = (), printed: str = "") -> str:
     if printed:
         shown = f"<pre style='margin:.2em 0'>{escape(printed)}</pre>"
         body.append(f"<details><summary>What your function printed</summary>{shown}</details>")
-    return f"<div class='effkit-verdict'>{''.join(body)}</div>"
+    return f"<div class='effkit-verdict {_NO_MATH}'>{''.join(body)}</div>"
 
 
 def _part_html(part: Part, verdict: Verdict) -> str:
@@ -136,7 +137,8 @@ def _points_table(rows: list[tuple[str, float, float, str]], last_column: str) -
         for name, earned, points, text in rows
     )
     total = f"<tr><th scope='row' style='{_CELL}'>Total</th><td style='{_NAME}'><strong>{_total(rows)}</strong></td></tr>"
-    return f"<table style='{_TABLE}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{total}</tfoot></table>"
+    attributes = f"class='{_NO_MATH}' style='{_TABLE}'"
+    return f"<table {attributes}><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{total}</tfoot></table>"
 
 
 def _total(rows: list[tuple[str, float, float, str]]) -> str:

@@ -57,23 +57,46 @@ def test_a_broken_resubmission_leaves_the_earlier_grade_and_the_other_students_a
     assert (course / "feedback" / "full" / LAB / f"{LAB}.html").read_bytes() == feedback
 
 
-def test_a_submission_that_nbgrader_refuses_keeps_its_earlier_grade(course: Path) -> None:
-    """A timestamp that is no date makes nbgrader give up; all earlier and other results stay, also in the CSV."""
+def test_a_timestamp_that_is_no_date_costs_nothing_and_somebody_is_told(course: Path) -> None:
     load(LAB, "full").put(course)
-    assert run(course, "effkit", "grade", LAB).returncode == 0
-    graded = course / "autograded" / "full" / LAB / f"{LAB}.ipynb"
-    kept = graded.read_bytes()
-
     (course / "submitted" / "full" / LAB / "timestamp.txt").write_text("yesterday evening")
-    load(LAB, "blank").put(course)
     result = run(course, "effkit", "grade", LAB)
+    (row,) = read_grades(course, LAB).values()
+    assert (result.returncode, row["score"]) == (1, "30")
+    assert "LOOK AT full: timestamp.txt holds no date ('yesterday evening')" in result.stderr
+    assert "no lateness is counted" in row["look_at"]
+
+
+def test_what_was_graded_is_not_run_again_until_it_changes(course: Path) -> None:
+    for name in ("full", "blank"):
+        load(LAB, name).put(course)
+    first = run(course, "effkit", "grade", LAB)
     rows = read_grades(course, LAB)
-    assert result.returncode == 1
-    assert (rows["full"]["status"], rows["full"]["score"]) == ("not graded", "30")
-    assert "autograding failed" in rows["full"]["reasons"]
-    assert "The scores are from an earlier run." in rows["full"]["reasons"]
-    assert rows["blank"]["status"] == "graded"
-    assert graded.read_bytes() == kept
+    second = run(course, "effkit", "grade", LAB)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "Grading 0 submissions" in second.stdout
+    assert "2 unchanged since the last run" in second.stdout
+    assert read_grades(course, LAB) == rows  # the seed too
+
+    path = course / "submitted" / "blank" / LAB / f"{LAB}.ipynb"
+    path.write_bytes(path.read_bytes() + b"\n")
+    third = run(course, "effkit", "grade", LAB)
+    assert "Grading 1 submission of" in third.stdout
+    again = read_grades(course, LAB)
+    assert again["full"] == rows["full"]
+    assert again["blank"]["seed"] != rows["blank"]["seed"]
+
+
+def test_only_the_named_students_are_graded_and_force_keeps_the_seed(course: Path) -> None:
+    for name in ("full", "blank"):
+        load(LAB, name).put(course)
+    assert run(course, "effkit", "grade", LAB, "--student", "full").returncode == 0
+    rows = read_grades(course, LAB)
+    assert list(rows) == ["full"]
+    assert "Grading 1 submission of" in run(course, "effkit", "grade", LAB, "--student", "full", "--force").stdout
+    assert read_grades(course, LAB) == rows
+    unknown = run(course, "effkit", "grade", LAB, "--student", "nobody")
+    assert (unknown.returncode, "no submission of" in unknown.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["a*", "[x]", " lead"])
@@ -120,7 +143,7 @@ def test_the_same_seed_gives_the_same_cases(course: Path) -> None:
     load(LAB, "learnt_by_heart").put(course)
     scores = []
     for seed in ("0", "0", "1"):
-        assert run(course, "effkit", "grade", LAB, "--seed", seed).returncode == 0
+        assert run(course, "effkit", "grade", LAB, "--force", "--seed", seed).returncode == 1  # it looks into the tasks
         scores.append(read_grades(course, LAB)["learnt_by_heart"]["norm_params"])
     assert scores == ["2", "2", "0"]  # seed 0 is what the student saw
 

@@ -35,7 +35,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Graded:
     """Grade every submission in one run, together with files that are no notebooks."""
     course = make_course(tmp_path_factory.mktemp("course"))
     with (course / "nbgrader_config.py").open("a") as config:
-        config.write("c.ExecutePreprocessor.timeout = 30  # the tests' endless cells need not take a minute each\n")
+        config.write("c.ExecutePreprocessor.timeout = 15  # the tests' endless cells need not take a minute each\n")
     for name in names(LAB):
         load(LAB, name).put(course)
     for name, (text, _) in UNREADABLE.items():

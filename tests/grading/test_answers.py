@@ -110,3 +110,11 @@ def test_numbers_of_other_libraries_become_plain_ones(value: object, expected: o
 @pytest.mark.parametrize("value", [object(), {1: 2}, {1, 2}, 2j, b"x", iter([]), int, torch.nn.Linear(1, 1)])
 def test_what_is_not_plain_data_is_named(value: object) -> None:
     assert why_unreadable(plain(value))
+
+
+def test_true_is_not_format_one() -> None:
+    task = Task("double", ("x",), lambda x: 2 * x, (Group("all", 1, ((1,),)),))
+    data = bundle(task, 0, [{"value": 2}], "0.1.0")
+    read_bundle(data, task, 0)
+    with pytest.raises(UnreadableAnswers):
+        read_bundle({**data, "format": True}, task, 0)

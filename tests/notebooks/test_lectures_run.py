@@ -12,7 +12,7 @@ import pytest
 from nbformat import NotebookNode
 
 import effkit
-from effkit.course.outputs import clean
+from effkit.course.lecture_outputs import clean
 from tests.notebooks.colab_stand_in import Colab, Visit, errors, printed
 from tests.notebooks.committed import LECTURES, ROOT, read
 

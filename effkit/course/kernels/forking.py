@@ -1,0 +1,124 @@
+"""The warm process, inside its sandbox: it does the slow imports once and forks a child for each kernel.
+
+A child enters fresh namespaces of every kind, so that kernels see neither this process nor each other. This process
+holds no secrets, and a kernel keeps no descriptor of its.
+"""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+from effkit.course.kernels import confine, link
+from effkit.course.kernels.inside import become_kernel
+
+_NAMESPACES = confine.NEW_MOUNTS | confine.NEW_HOSTNAME | confine.NEW_IPC | confine.NEW_PIDS | confine.NEW_NETWORK
+
+
+def serve(descriptor: int) -> None:
+    """Warm up, then fork a child for each link that arrives, until the grader closes the line."""
+    confine.mount_scratch(2**26, None)
+    _warm_up()
+    line = socket.socket(fileno=descriptor)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(line, 16, 1)
+        if not data:
+            return
+        if os.fork() == 0:
+            line.close()
+            _enter(socket.socket(fileno=descriptors[0]))
+            os._exit(0)
+        os.close(descriptors[0])
+
+
+def _enter(end: socket.socket) -> None:
+    """Enter fresh namespaces, whose first process then makes the kernel and ends all of them when it ends."""
+    try:
+        confine.unshare(_NAMESPACES)
+    except OSError as problem:
+        link.send(end, {"failed": str(problem)})
+        return
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if os.fork() == 0:
+        try:
+            _first_process(end)
+        finally:
+            os._exit(0)
+
+
+def _first_process(end: socket.socket) -> None:
+    link.send(end, {"born": True})
+    order = link.receive(end)
+    confine.mount_scratch(order["limits"]["scratch_bytes"], order["owner"])
+    waker, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    kernel = os.fork()
+    if kernel == 0:
+        _become_kernel(end, order)
+    while True:
+        ready, _, _ = select.select([end.fileno(), waker], [], [])
+        if waker in ready:
+            os.read(waker, 512)
+        if end.fileno() in ready and not end.recv(1):  # the grader has closed the link
+            return
+        with contextlib.suppress(ChildProcessError):
+            while (child := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+                if child == kernel:
+                    return
+
+
+def _become_kernel(end: socket.socket, order: dict[str, Any]) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    keep = end.fileno()
+    os.closerange(3, keep)
+    os.closerange(keep + 1, 65536)
+    os.setsid()
+    become_kernel(end, order)
+
+
+def _warm_up() -> None:
+    """Import what labs and kernels need, draw a figure and take a step of an optimiser: first times are slow."""
+    os.makedirs(os.environ["MPLCONFIGDIR"], exist_ok=True)
+    import ipykernel.debugger
+    import ipykernel.kernelapp
+    import ipykernel.zmqshell  # noqa: F401
+    import matplotlib_inline.config  # noqa: F401
+    import numpy as np  # noqa: F401
+    import torch
+    from matplotlib import font_manager, pyplot  # noqa: F401
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    import effkit.course.kernels.streams
+    import effkit.grading.check
+    import effkit.grading.tasks
+
+    torch.set_num_threads(1)
+    figure: Any = Figure()
+    axes = figure.add_subplot()
+    axes.plot([0, 1], label="$warm_0$")
+    axes.legend()
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.ones(2)  # no backward pass: it would start threads, which a fork does not take along
+    torch.optim.SGD([weight], lr=0.1).step()
+    for lab in effkit.grading.tasks.LABS:
+        effkit.grading.tasks.tasks_of(lab)
+    fonts: Any = font_manager
+    fonts._get_font.cache_clear()  # fonts are open files, and a child closes all files
+    sys.modules.pop("matplotlib_inline.backend_inline", None)  # hooks into the kernel that imports it
+    gc.collect()
+    gc.freeze()  # so that collecting garbage in a child does not copy every page
