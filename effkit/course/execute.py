@@ -31,6 +31,9 @@ _SENTENCES = {
 }
 
 
+_PAUSE_S = 0.5
+
+
 @dataclass(frozen=True)
 class Executed:
     """A submission with the outputs of its cells, and how they were made."""
@@ -53,7 +56,9 @@ def execute(
 
     A cell after which the kernel is gone is lost: the kernel is started again, the code cells before it are run again
     without their outputs (but not the lost cells and not the checks), and execution goes on. Before it counts as lost it
-    is tried once more, and where the machine was busy, alone.
+    is tried once more, and where the machine was busy, alone. A kernel may also end some time after the cell that is to
+    blame, by a thread or a timer: so this second time there is a pause after each of the cells before, and a cell in whose
+    pause the kernel ends is lost in place of the one that was tried.
 
     Raises CourseError if no sandbox can be had and `unsafe` does not say to go without.
     """
@@ -94,16 +99,13 @@ class _Run:
         cell = self.notebook.cells[index]
         cell.execution_count = None
         ending, outputs = self._try(index)
-        if ending.problem and self._seconds_left() > 0:
+        died = ending.problem == "died"
+        if (died or ending.starved) and self._seconds_left() > 0:
             alone: AbstractContextManager[None] = self._turn.alone() if ending.starved else nullcontext()
             with alone:
-                # An earlier cell may have left something behind that ends the kernel, or the machine was busy.
-                if ending.starved or ending.problem == "died":
-                    ending, outputs = self._try(index)
+                ending, outputs = self._try(index, pause_s=_PAUSE_S if died else 0.0)
         if ending.problem:
-            self._lost.add(index)
-            cell.outputs = [error(*_SENTENCES[ending.problem])]
-            self.notes.append(f"{_name(cell, index)}: {_SENTENCES[ending.problem][1]}")
+            self._lose(index, ending.problem)
             return
         cell.outputs = outputs.finished()
         self._output_bytes += outputs.used_bytes
@@ -114,10 +116,17 @@ class _Run:
         if outputs.cut:
             self.notes.append(f"{_name(cell, index)}: its output was cut.")
 
-    def _try(self, index: int) -> tuple[Ending, Outputs]:
+    def _lose(self, index: int, problem: str) -> None:
+        """Put the reason in the place of a cell's outputs, and never run it again."""
+        cell = self.notebook.cells[index]
+        self._lost.add(index)
+        cell.outputs = [error(*_SENTENCES[problem])]
+        self.notes.append(f"{_name(cell, index)}: {_SENTENCES[problem][1]}")
+
+    def _try(self, index: int, pause_s: float = 0.0) -> tuple[Ending, Outputs]:
         room = self._limits.notebook_output_bytes - self._output_bytes
         outputs = Outputs(min(self._limits.cell_output_bytes, room), self._limits.cell_outputs)
-        if not self._ready(index):
+        if not self._ready(index, pause_s):
             return Ending("not run"), outputs
         return self._run(index, outputs), outputs
 
@@ -129,21 +138,32 @@ class _Run:
             self._stop()
         return ending
 
-    def _ready(self, index: int) -> bool:
+    def _ready(self, index: int, pause_s: float) -> bool:
         """See to it that a kernel runs, in the state that the cells before `index` left; False if there is no time."""
         while self._kernel is None or not self._kernel.is_alive():
             self._stop()
             if self._seconds_left() <= 0:
                 return False
             self._kernel = self._new_kernel()
-            for i in range(index):
-                cell = self.notebook.cells[i]
-                if i in self._lost or is_grade(cell) or not _is_code(cell):
-                    continue
-                if self._run(i, Outputs(0, 0)).problem:
-                    self._lost.add(i)
-                    break
+            if self._replay(index, pause_s):
+                self._stop()
+                pause_s = _PAUSE_S
         return self._seconds_left() > 0
+
+    def _replay(self, end: int, pause_s: float) -> str:
+        """Run the cells before `end` that are not checks, without their outputs; return the problem that stopped it."""
+        for index in range(end):
+            cell = self.notebook.cells[index]
+            if index in self._lost or is_grade(cell) or not _is_code(cell):
+                continue
+            problem = self._run(index, Outputs(0, 0)).problem
+            if not problem and pause_s and self._kernel and not self._kernel.survives(pause_s):
+                problem = "died"
+            if problem and (pause_s or problem != "died"):  # else it may have been a cell before
+                self._lose(index, problem)
+            if problem:
+                return problem
+        return ""
 
     def _new_kernel(self) -> Kernel:
         try:

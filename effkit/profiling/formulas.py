@@ -43,10 +43,12 @@ def rows(x: Tensor, *_: Any, out: Tensor, **__: Any) -> int:
 
 
 def rows_added(_: Tensor, x: Tensor, *__: Any, out: Tensor, **___: Any) -> int:
+    """Return the same for a product that is added to the first operand."""
     return rows(x, out=out)
 
 
 def batches_added(_: Tensor, x: Tensor, *__: Any, out: Tensor, **___: Any) -> int:
+    """Each output element is a sum over the batch too: `addbmm` adds its products up."""
     return out.numel() * x.shape[0] * x.shape[2]
 
 
@@ -56,6 +58,7 @@ def grouped(x: Tensor, y: Tensor, *_: Any, out: Tensor, **__: Any) -> int:
 
 
 def each_product(*_: Any, out: Tensor, **__: Any) -> int:
+    """Each output element is one product: an outer product."""
     return out.numel()
 
 
@@ -79,6 +82,7 @@ def distance(x1: Tensor, x2: Tensor, p: float = 2.0, *_: Any, out: Tensor, **__:
 
 
 def distance_backward(grad: Tensor, x1: Tensor, x2: Tensor, p: float, *_: Any, out: Tensor, **__: Any) -> int:
+    """As many squares as in the forward pass, whose result has the size of its gradient."""
     return distance(x1, x2, p, out=grad)
 
 
@@ -110,6 +114,7 @@ def recurrent(x: Tensor, *args: Any, out: Any, **__: Any) -> int:
 
 
 def recurrent_onednn(x: Tensor, input_weight: Tensor, hidden_weight: Tensor, *_: Any, out: Any, **__: Any) -> int:
+    """The two weight matrices of one layer in one direction meet every token once."""
     return prod(x.shape[:-1]) * (input_weight.numel() + hidden_weight.numel())
 
 
@@ -128,14 +133,17 @@ def bag(weight: Tensor, indices: Tensor, *args: Any, out: Any, **kwargs: Any) ->
 
 
 def each_output(*_: Any, out: Any, **__: Any) -> int:
+    """One operation for each output element."""
     return _size(out)
 
 
 def each_input(x: Tensor, *_: Any, out: Any, **__: Any) -> int:
+    """One operation for each input element."""
     return x.numel()
 
 
 def per_output(kind: str) -> Formula:
+    """Return the formula of a kind of layer: so many operations for each output element."""
     return lambda *_, out, **__: OPS_PER_OUTPUT[kind] * _size(out)
 
 
@@ -146,6 +154,7 @@ def bias(*args: Any, out: Tensor, **kwargs: Any) -> int:
 
 
 def scores(query: Tensor, key: Tensor, value: Tensor, *_: Any, out: Any, **__: Any) -> int:
+    """The softmax over the scores of attention, which nobody sees."""
     return OPS_PER_OUTPUT["softmax"] * _queries(value, out) * key.shape[-2]
 
 

@@ -48,11 +48,25 @@ def test_a_cell_that_ends_the_kernel_costs_itself_and_nothing_else(level: Level,
     assert (first, third) == ("", "1")
 
 
+@pytest.mark.parametrize("delay_s", [0, 0.02, 0.1, 0.3])
+def test_a_kernel_that_ends_later_costs_the_cell_that_saw_to_it(level: Level, delay_s: float) -> None:
+    bomb = f"b = 2\nimport os, threading; threading.Timer({delay_s}, os._exit, [0]).start()"
+    work = "import time; time.sleep(0.2)"
+    result = level.run("a = 1", bomb, f"{work}; c = 3", f"{work}; print(a, c)", "print('b' in globals())")
+    assert said(result) == ["", DIED, "", "1 3", "False"]
+
+
 @pytest.mark.parametrize("end", ["exit()", "quit()", "import sys; sys.exit(1)", "raise SystemExit"])
 def test_leaving_python_ends_the_cell_only(level: Level, end: str) -> None:
     result = level.run(f"a = 1\n{end}", "print(a)")
     assert said(result)[1] == "1"
     assert result.notes == ()
+
+
+def test_leaving_python_does_not_end_the_kernel_a_moment_later(level: Level) -> None:
+    with level.kernel() as run:
+        run("exit()")
+        assert run("import time; time.sleep(1); print('still here')") == "still here"
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ def _make_kernel(folder: Path, python: str) -> None:
 def _make_repository(folder: Path, course: Path, tag: str, environment: dict[str, str]) -> None:
     """Commit and tag what effkit is built from. There it also depends on a package that Colab does not have."""
     shutil.copytree(course / "effkit", folder / "effkit", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(course / "labs", folder / "labs")
     for name in ("README.md", "LICENSE"):
         shutil.copy(course / name, folder)
     project = (course / "pyproject.toml").read_text(encoding="utf-8")

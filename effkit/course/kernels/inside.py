@@ -45,7 +45,7 @@ def _kernel_app(order: dict[str, Any]) -> Any:
     from ipykernel.kernelapp import IPKernelApp
     from traitlets.config import Config
 
-    from effkit.course.kernels.streams import FIRST_LINES
+    from effkit.course.kernels.streams import FIRST_LINE
 
     config = Config()
     config.Session.key = order["key"].encode()
@@ -57,7 +57,7 @@ def _kernel_app(order: dict[str, Any]) -> Any:
         connection_file="/tmp/home/none.json",
         log_level=50,
         outstream_class="effkit.course.kernels.streams.ShortStream",
-        exec_lines=list(FIRST_LINES),
+        exec_lines=[FIRST_LINE],
         **order["ports"],
     )
     app: Any = IPKernelApp.instance(config=config)

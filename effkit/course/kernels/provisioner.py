@@ -24,7 +24,7 @@ from traitlets import Any as AnyTrait
 from effkit.course.kernels import link, sandbox
 from effkit.course.kernels.cgroup import Group
 from effkit.course.kernels.limits import Limits
-from effkit.course.kernels.streams import FIRST_LINES
+from effkit.course.kernels.streams import FIRST_LINE
 from effkit.course.kernels.warm import WarmProcess
 
 SOCKETS = "/s"  # a folder in the sandbox, see `confine`
@@ -191,7 +191,7 @@ def plain_kernel(limits: Limits, warm: WarmProcess | None, environment: dict[str
         "--HistoryManager.hist_file=:memory:",
         "--IPKernelApp.log_level=50",
         "--IPKernelApp.outstream_class=effkit.course.kernels.streams.ShortStream",
-        *(f"--IPKernelApp.exec_lines={line}" for line in FIRST_LINES),
+        f"--IPKernelApp.exec_lines={FIRST_LINE}",
     ]
     silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return _started(manager, env={**os.environ, **environment}, extra_arguments=arguments, **silent)

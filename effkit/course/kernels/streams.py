@@ -6,11 +6,7 @@ from typing import Any
 from ipykernel.iostream import OutStream
 
 _KEPT = 1_000_000  # characters of one cell
-# What a kernel runs first of all: exit() ends its cell and not the kernel, and cells cannot do away with the streams.
-FIRST_LINES = (
-    "exit = quit = __import__('sys').exit",
-    "__import__('effkit.course.kernels.streams', fromlist=['streams']).watch_over(get_ipython())",
-)
+FIRST_LINE = "__import__('effkit.course.kernels.streams', fromlist=['streams']).watch_over(get_ipython())"
 
 
 class ShortStream(OutStream):
@@ -35,10 +31,12 @@ class ShortStream(OutStream):
 
 
 def watch_over(shell: Any) -> None:
-    """After each cell, put the kernel's own streams back where it has left none that can be used.
+    """Let ``exit()`` end its cell and not the kernel, a moment later; and let no cell do away with the streams.
 
-    A kernel whose ``sys.stdout`` is None runs no further cell.
+    A kernel whose ``sys.stdout`` is None runs no further cell: after each one, the kernel's own streams are put back where
+    it has left none that can be used.
     """
+    shell.user_ns.update(exit=sys.exit, quit=sys.exit)  # an assignment in a cell is not enough: IPython reads it as a call
     own = {name: getattr(sys, name) for name in ("stdout", "stderr")}
 
     def mend() -> None:

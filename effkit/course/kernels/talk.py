@@ -79,6 +79,12 @@ class Kernel:
         """Return whether the kernel can run another cell."""
         return not self._closed and bool(self._manager.is_alive()) and not self._is_cut(0)
 
+    def survives(self, seconds: float) -> bool:
+        """Leave the kernel to itself for a while and return whether it is still there."""
+        time.sleep(seconds)
+        self._measure()
+        return self.is_alive()
+
     def _is_cut(self, timeout_ms: int) -> bool:
         return any(socket.poll(timeout_ms) for socket in self._cuts)
 
