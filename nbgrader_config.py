@@ -5,7 +5,7 @@ from pathlib import Path
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.preprocessors import ClearOutput, DeduplicateIds, Execute, GetGrades, LimitOutput
 
-from effkit.course.execute import ExecuteSubmission
+from effkit.course.execute_step import ExecuteSubmission
 from effkit.course.harmless import RemoveActiveContent
 from effkit.course.preprocessors import Stamp, SummarizeFeedback, TrustedScore
 from effkit.course.restore import RestoreCells

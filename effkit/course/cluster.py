@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from effkit.course.errors import CourseError
+from effkit.course.kernels import start_warm
 from effkit.course.prepare import effkit_digest
-from effkit.course.work import Job, Outcome, decode_job, decode_outcome, encode, run_job, start_warm
+from effkit.course.work import Job, Outcome, decode_job, decode_outcome, encode, run_job
 
 LOCAL = "local"
 _CONNECT_S = 20

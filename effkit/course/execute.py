@@ -1,24 +1,19 @@
 """Executes one submission. A cell that hangs, or takes its kernel down, costs only what that cell earns."""
 
 import copy
-import secrets
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 from nbformat import NotebookNode
-from nbgrader.preprocessors import Execute
-from nbgrader.utils import is_grade
-from traitlets import Bool, Integer
 
 from effkit.course.errors import CourseError
 from effkit.course.kernels import Limits, WarmProcess, sandbox
 from effkit.course.kernels.provisioner import KernelStartError
 from effkit.course.kernels.talk import Ending, Kernel, environment
 from effkit.course.kernels.turn import Turn
-from effkit.course.kernels.warm import SharedWarmProcess
 from effkit.course.outputs import Outputs, error
 from effkit.grading.check import SEED_VARIABLE
 
@@ -111,7 +106,7 @@ class _Run:
         self._output_bytes += outputs.used_bytes
         if ending.error and not outputs.has_error():
             cell.outputs.append(error(*ending.error))
-        if is_grade(cell):  # nbgrader takes the first output that tells a score: an error tells more than a number
+        if _is_check(cell):  # nbgrader takes the first output that tells a score: an error tells more than a number
             cell.outputs.sort(key=lambda output: output.output_type != "error")
         if outputs.cut:
             self.notes.append(f"{_name(cell, index)}: its output was cut.")
@@ -154,7 +149,7 @@ class _Run:
         """Run the cells before `end` that are not checks, without their outputs; return the problem that stopped it."""
         for index in range(end):
             cell = self.notebook.cells[index]
-            if index in self._lost or is_grade(cell) or not _is_code(cell):
+            if index in self._lost or _is_check(cell) or not _is_code(cell):
                 continue
             problem = self._run(index, Outputs(0, 0)).problem
             if not problem and pause_s and self._kernel and not self._kernel.survives(pause_s):
@@ -194,31 +189,9 @@ def _is_code(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip())
 
 
+def _is_check(cell: NotebookNode) -> bool:
+    return bool(cell.metadata.get("nbgrader", {}).get("grade"))
+
+
 def _name(cell: NotebookNode, index: int) -> str:
     return str(cell.metadata.get("nbgrader", {}).get("grade_id", f"cell {index + 1}"))
-
-
-_warm = SharedWarmProcess()
-
-
-class ExecuteSubmission(Execute):
-    """nbgrader's step that executes a submission, done by `execute`: sandboxed, within limits, with the run's seed."""
-
-    seed = Integer(
-        None, allow_none=True, help="The seed of the random cases; chosen at random for each notebook if not set."
-    ).tag(config=True)
-    unsafe_no_sandbox = Bool(False, help="Run students' code without a sandbox, where none can be had.").tag(config=True)
-    warm_kernels = Bool(True, help="Fork kernels from a process that has done the imports.").tag(config=True)
-    notebook_timeout = Integer(300, help="The seconds that all cells of a notebook may compute together.").tag(config=True)
-
-    def preprocess(self, nb: NotebookNode, resources: dict[str, Any], km: Any = None) -> tuple[NotebookNode, dict[str, Any]]:
-        """Execute the notebook. The seed reaches the kernel by its environment and the judge by `resources`."""
-        seed = 1 + secrets.randbelow(2**31 - 1) if self.seed is None else self.seed  # 0 is what students see
-        limits = replace(Limits(), cell_seconds=self.timeout or 60, notebook_seconds=self.notebook_timeout)
-        warm = _warm.get() if self.warm_kernels and not self.unsafe_no_sandbox and sandbox.level() else None
-        executed = execute(nb, seed=seed, limits=limits, warm=warm, unsafe=self.unsafe_no_sandbox)
-        resources["effkit_seed"] = seed
-        executed.notebook.metadata["effkit"] = {"seed": seed, "level": executed.level, "seconds": round(executed.seconds, 2)}
-        for note in executed.notes:
-            self.log.warning("%s", note)
-        return executed.notebook, resources

@@ -9,12 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from jinja2 import pass_context
 from nbconvert.exporters import HTMLExporter, TemplateExporter
 from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
-from nbformat import NotebookNode
+from nbformat import NotebookNode, v4
 from nbgrader.converters import Autograde, GenerateFeedback
 
 from effkit.course.gradebook import LoadedGrades
@@ -32,6 +31,7 @@ class Pages:
         self._page_permissions = int(str(converter.permissions), 8)
         exporter = _PageExporter if converter.exporter_class is HTMLExporter else converter.exporter_class
         self._exporter = exporter(parent=converter, config=converter.config)
+        self._exporter.optimistic_validation = True  # look at a page once, not after every step
         steps = [preprocessor(parent=self._exporter) for preprocessor in converter.preprocessors]
         for step in steps:
             self._exporter.register_preprocessor(step)
@@ -44,7 +44,7 @@ class Pages:
     def stage_graded(self, student: str, notebook: NotebookNode, timestamp: datetime | None) -> tuple[Path, str]:
         """Write the graded notebook's folder beside its place; return the folder and the notebook's text."""
         folder = _empty(self.graded_path(student).parent)
-        text = nbformat.writes(notebook) + "\n"
+        text = v4.writes(notebook) + "\n"
         _write(folder / f"{self._lab}.ipynb", text, self._permissions)
         if timestamp:  # by which nbgrader tells whether a submission is newer; it counts in UTC
             _write(folder / "timestamp.txt", f"{timestamp} UTC\n", self._permissions)

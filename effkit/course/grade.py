@@ -1,6 +1,7 @@
 """Grades every submission of a lab. A bad one ends as a row with a reason and stops nothing; a killed run is resumed."""
 
 import errno
+import json
 import logging
 import os
 import secrets
@@ -9,8 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import nbformat
 
 from effkit.course import integrity, prepare
 from effkit.course.errors import CourseError
@@ -138,7 +137,7 @@ class _Run:
             if ready.notebook is None:
                 self._finish(Outcome(student, problem=ready.problem), keys[student])
                 continue
-            text = nbformat.writes(ready.notebook)
+            text = json.dumps(ready.notebook)
             yield Job(student, text, self._seed_of(student, keys[student]), self._cell_seconds(), self.options.unsafe)
 
     def _seed_of(self, student: str, key: str) -> int:

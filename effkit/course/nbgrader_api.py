@@ -45,7 +45,10 @@ def nbgrader_api(root: Path, **overrides: dict[str, Any]) -> Nbgrader:
     programs = str(Path(sys.executable).parent)
     if programs not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", "")])
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    try:
+        config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    except Exception as problem:  # whatever its Python raises
+        raise CourseError(f"{root / 'nbgrader_config.py'} cannot be read: {type(problem).__name__}: {problem}") from problem
     config.merge(Config({"CourseDirectory": {"root": str(root.resolve())}}))
     config.merge(Config(overrides))
     coursedir = CourseDirectory(config=config)

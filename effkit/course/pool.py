@@ -1,4 +1,4 @@
-"""Worker processes on this machine, each with one warm process: a worker that dies costs its submission one more try."""
+"""Worker processes on this machine, with one warm process for all: a worker that dies costs its submission one more try."""
 
 import ctypes
 import multiprocessing
@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from socket import socket
 from typing import Any
 
-from effkit.course.work import Job, Outcome, decode_job, decode_outcome, encode, run_job, start_warm
+from effkit.course.kernels import WarmProcess, start_warm
+from effkit.course.work import Job, Outcome, decode_job, decode_outcome, encode, run_job
 
 _TRIES = 2
 _PR_SET_PDEATHSIG = 1
@@ -23,8 +25,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_here(jobs: Iterable[Job], workers: int) -> Iterator[Outcome]:
-    """Execute jobs in `workers` processes and yield each outcome as it comes. Jobs are taken from the iterable as needed."""
+def run_here(jobs: Iterable[Job], workers: int, warm: WarmProcess | None = None) -> Iterator[Outcome]:
+    """Execute jobs in `workers` processes and yield each outcome as it comes. Jobs are taken from the iterable as needed.
+
+    The kernels are forked from `warm`, or from a process started here.
+    """
+    with ExitStack() as until_the_end:
+        yield from _run(jobs, workers, warm or start_warm(until_the_end))
+
+
+def _run(jobs: Iterable[Job], workers: int, warm: WarmProcess | None) -> Iterator[Outcome]:
     pending, again = iter(jobs), deque[tuple[Job, int]]()
     team: dict[Connection, _Worker] = {}
     try:
@@ -32,7 +42,7 @@ def run_here(jobs: Iterable[Job], workers: int) -> Iterator[Outcome]:
             while len(team) < workers:
                 if (task := _next(pending, again)) is None:
                     break
-                worker = _Worker()
+                worker = _Worker(warm)
                 worker.give(*task)
                 team[worker.pipe] = worker
             if not team:
@@ -69,10 +79,11 @@ def _next(pending: Iterator[Job], again: deque[tuple[Job, int]]) -> tuple[Job, i
 class _Worker:
     """One worker process and the job that it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, warm: WarmProcess | None) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self._process: SpawnProcess = context.Process(target=_work, args=(theirs, os.getpid()), daemon=False)
+        given = (theirs, os.getpid(), warm.line if warm else None)
+        self._process: SpawnProcess = context.Process(target=_work, args=given, daemon=False)
         self._process.start()
         theirs.close()
 
@@ -101,21 +112,20 @@ class _Worker:
             self._process.join()
 
 
-def _work(pipe: Connection, parent: int) -> None:
+def _work(pipe: Connection, parent: int, line: socket | None) -> None:
     """Execute jobs until the pipe closes. The main function of a worker process."""
     _end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and closes the pipe
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with ExitStack() as until_the_end:
-        warm = start_warm(until_the_end)
-        while True:
-            try:
-                job = decode_job(pipe.recv_bytes())
-            except (EOFError, OSError):
-                return
-            outcome = run_job(job, warm)
-            with suppress(OSError):
-                pipe.send_bytes(encode(outcome))
+    warm = WarmProcess(line) if line else None
+    while True:
+        try:
+            job = decode_job(pipe.recv_bytes())
+        except (EOFError, OSError):
+            return
+        outcome = run_job(job, warm)
+        with suppress(OSError):
+            pipe.send_bytes(encode(outcome))
 
 
 def _end_with(parent: int) -> None:
@@ -129,4 +139,4 @@ def _end_with(parent: int) -> None:
 
 
 def _leave(number: int, frame: object) -> None:
-    raise SystemExit(1)  # so that the warm process and its kernels are ended too
+    raise SystemExit(1)  # so that its kernel is ended too

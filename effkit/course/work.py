@@ -5,7 +5,6 @@ It runs in a worker process on this machine or on another one. The notebook cros
 
 import json
 import math
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,18 +59,10 @@ def decode_outcome(data: bytes) -> Outcome:
     return Outcome(**{**read, "notes": tuple(read["notes"])})
 
 
-def start_warm(until: ExitStack) -> WarmProcess | None:
-    """Start a warm process that ends with `until`; where none can be had, a job itself says why or does without."""
-    try:
-        return until.enter_context(WarmProcess())
-    except (CourseError, OSError):
-        return None
-
-
 def run_job(job: Job, warm: WarmProcess | None = None) -> Outcome:
     """Execute one submission. Never raises but on an interrupt."""
     try:
-        notebook = nbformat.reads(job.notebook, as_version=4)
+        notebook = nbformat.from_dict(json.loads(job.notebook))
         limits = Limits(cell_seconds=job.cell_seconds)
         done = execute(notebook, seed=job.seed, limits=limits, warm=warm, unsafe=job.unsafe)
         text = json.dumps(_plain(done.notebook), allow_nan=False)
@@ -84,7 +75,7 @@ def run_job(job: Job, warm: WarmProcess | None = None) -> Outcome:
 
 def read_outcome(outcome: Outcome) -> NotebookNode:
     """Return the executed notebook."""
-    return nbformat.reads(outcome.notebook, as_version=4)
+    return nbformat.from_dict(json.loads(outcome.notebook))
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -3,7 +3,8 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from effkit.course.commands import options as values
@@ -43,19 +44,21 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Grade; return 0, or 1 if somebody must look at something."""
-    from effkit.course.grade import Options, grade, misplaced, quieten
+    with ExitStack() as until_the_end:
+        execute = _executor(options, until_the_end)
+        from effkit.course.grade import Options, grade, misplaced, quieten
 
-    quieten()
-    how = Options(
-        students=tuple(options.student),
-        force=options.force,
-        jobs=options.jobs or 0,
-        seed=options.seed,
-        unsafe=options.unsafe_no_sandbox,
-        execute=_executor(options.scheduler),
-    )
-    with _watching(options.lab) as watch:
-        records = grade(options.course, options.lab, how, watch)
+        quieten()
+        how = Options(
+            students=tuple(options.student),
+            force=options.force,
+            jobs=options.jobs or 0,
+            seed=options.seed,
+            unsafe=options.unsafe_no_sandbox,
+            execute=execute,
+        )
+        with _watching(options.lab) as watch:
+            records = grade(options.course, options.lab, how, watch)
     for record in records:
         _look_at(record)
     lost = misplaced(options.course)
@@ -66,14 +69,18 @@ def run(options: argparse.Namespace) -> int:
     return 1 if lost or any(record.needs_attention for record in records) else 0
 
 
-def _executor(scheduler: str | None) -> "Executor":
-    if scheduler is None:
-        from effkit.course.pool import run_here
+def _executor(options: argparse.Namespace, until_the_end: ExitStack) -> "Executor":
+    """Return what executes submissions; the warm process for it starts first of all, and warms up meanwhile."""
+    if options.scheduler:
+        from effkit.course.cluster import run_on
 
-        return run_here
-    from effkit.course.cluster import run_on
+        return run_on(options.scheduler)
+    from effkit.course.kernels import start_warm
 
-    return run_on(scheduler)
+    warm = None if options.unsafe_no_sandbox else start_warm(until_the_end)
+    from effkit.course.pool import run_here
+
+    return partial(run_here, warm=warm)
 
 
 def _look_at(record: "Record") -> None:

@@ -6,6 +6,8 @@ holds no secrets, and a kernel keeps no descriptor of its.
 
 import contextlib
 import gc
+import importlib
+import io
 import os
 import select
 import signal
@@ -89,36 +91,75 @@ def _become_kernel(end: socket.socket, order: dict[str, Any]) -> None:
 
 
 def _warm_up() -> None:
-    """Import what labs and kernels need, draw a figure and take a step of an optimiser: first times are slow."""
+    """Import what labs and kernels need, and do once what is slow the first time: a figure, a step, a traceback."""
     os.makedirs(os.environ["MPLCONFIGDIR"], exist_ok=True)
-    import ipykernel.debugger
-    import ipykernel.kernelapp
-    import ipykernel.zmqshell  # noqa: F401
-    import matplotlib_inline.config  # noqa: F401
-    import numpy as np  # noqa: F401
-    import torch
-    from matplotlib import font_manager, pyplot  # noqa: F401
+    for module in _IMPORTED:
+        importlib.import_module(module)
+    _draw()
+    _train()
+    _show_an_error()
+    from effkit.grading import tasks
+
+    for lab in tasks.LABS:
+        tasks.tasks_of(lab)
+    sys.modules.pop("matplotlib_inline.backend_inline", None)  # hooks into the kernel that imports it
+    gc.collect()
+    gc.freeze()  # so that collecting garbage in a child does not copy every page
+
+
+# What a kernel imports when it starts and when it first shows an error, and what the labs use.
+_IMPORTED = (
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.logger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "effkit.course.kernels.streams",
+    "effkit.grading.check",
+    "effkit.profiling.profile",
+    "effkit.zoo",
+    "faulthandler",
+    "ipykernel.debugger",
+    "ipykernel.kernelapp",
+    "ipykernel.zmqshell",
+    "matplotlib.pyplot",
+    "matplotlib_inline.config",
+    "numpy",
+    "pdb",
+    "tornado.platform.asyncio",
+    "torch.utils.flop_counter",
+)
+
+
+def _draw() -> None:
+    from matplotlib import font_manager
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    import effkit.course.kernels.streams
-    import effkit.grading.check
-    import effkit.grading.tasks
-
-    torch.set_num_threads(1)
     figure: Any = Figure()
     axes = figure.add_subplot()
     axes.plot([0, 1], label="$warm_0$")
     axes.legend()
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
+    canvas.print_png(io.BytesIO())
+    fonts: Any = font_manager
+    fonts._get_font.cache_clear()  # fonts are open files, and a child closes all files
+
+
+def _train() -> None:
+    import torch
+
+    torch.set_num_threads(1)
     weight = torch.nn.Parameter(torch.zeros(2))
     weight.grad = torch.ones(2)  # no backward pass: it would start threads, which a fork does not take along
     torch.optim.SGD([weight], lr=0.1).step()
-    for lab in effkit.grading.tasks.LABS:
-        effkit.grading.tasks.tasks_of(lab)
-    fonts: Any = font_manager
-    fonts._get_font.cache_clear()  # fonts are open files, and a child closes all files
-    sys.modules.pop("matplotlib_inline.backend_inline", None)  # hooks into the kernel that imports it
-    gc.collect()
-    gc.freeze()  # so that collecting garbage in a child does not copy every page
+
+
+def _show_an_error() -> None:
+    from IPython.core.ultratb import AutoFormattedTB
+
+    try:
+        raise NotImplementedError
+    except NotImplementedError:
+        formatter: Any = AutoFormattedTB
+        formatter(mode="Context").text(*sys.exc_info())

@@ -50,7 +50,7 @@ def _kernel_app(order: dict[str, Any]) -> Any:
     config = Config()
     config.Session.key = order["key"].encode()
     config.Session.signature_scheme = "hmac-sha256"
-    config.HistoryManager.hist_file = ":memory:"
+    config.HistoryManager.enabled = False
     config.IPKernelApp = Config(
         transport="ipc",
         ip=f"{confine.SOCKETS}/k",

@@ -19,6 +19,7 @@ from effkit.course.kernels.warm import WarmProcess
 from effkit.course.outputs import Outputs, text
 
 _TICK_S = 0.2
+_ASK_AGAIN_S = 0.02  # what a kernel says before it knows that somebody listens is lost
 _PATIENCE_S = 3.0  # for the other half of a kernel's answer that a cell has ended
 _LARGEST_READ = 2**23  # bytes of a message
 
@@ -93,7 +94,7 @@ class Kernel:
         deadline = time.monotonic() + self._limits.start_seconds
         while time.monotonic() < deadline:
             asked = self._send("kernel_info_request", {})
-            until = time.monotonic() + 0.1
+            until = time.monotonic() + _ASK_AGAIN_S
             while (left := until - time.monotonic()) > 0:
                 self._poller.poll(int(left * 1000) + 1)
                 if any(parent == asked for _, parent, _, _ in self._received(self._iopub)):

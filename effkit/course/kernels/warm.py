@@ -8,21 +8,27 @@ import atexit
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from typing import Self
 
+from effkit.course.errors import CourseError
 from effkit.course.kernels import link, sandbox
 
 
 class WarmProcess:
-    """A warm process in a sandbox, as a context manager; `fork` gives a kernel's process."""
+    """A warm process in a sandbox, as a context manager; `fork` gives a kernel's process.
 
-    def __init__(self) -> None:
-        self._line: socket.socket | None = None
+    Several processes may use one: `line` is what another one makes its own `WarmProcess` with, without starting any.
+    """
+
+    def __init__(self, line: socket.socket | None = None) -> None:
+        self.line = line
         self._process: subprocess.Popen[bytes] | None = None
+        self._next: socket.socket | None = None
 
     def __enter__(self) -> Self:
         """Start it; it warms up while the grader does other things."""
-        self._line, theirs = link.pair()
+        self.line, theirs = link.pair()
         with theirs:
             self._process = sandbox.start(sandbox.code("forking.serve"), theirs)
         return self
@@ -32,22 +38,39 @@ class WarmProcess:
         if self._process:
             self._process.kill()
             self._process.wait()
-        if self._line:
-            self._line.close()
+        for line in (self.line, self._next):
+            if line:
+                line.close()
 
     def fork(self, timeout_s: float) -> socket.socket | None:
-        """Return the link to a new child, born and waiting for its order; None if it cannot be had."""
-        if self._line is None:
+        """Return the link to a new child, born and waiting for its order; None if it cannot be had.
+
+        The next one is asked for at once, so that it is born while this one is at work: entering namespaces is slow.
+        """
+        given = self._next or self._ask(timeout_s)
+        self._next = self._ask(timeout_s)
+        return given
+
+    def _ask(self, timeout_s: float) -> socket.socket | None:
+        if self.line is None:
             return None
         ours, theirs = link.pair()
         try:
             with theirs:
-                socket.send_fds(self._line, [b"fork"], [theirs.fileno()])
+                socket.send_fds(self.line, [b"fork"], [theirs.fileno()])
             ours.settimeout(timeout_s)
         except OSError:  # it has died
             ours.close()
             return None
         return ours
+
+
+def start_warm(until: ExitStack) -> WarmProcess | None:
+    """Start a warm process that ends with `until`; where none can be had, a kernel itself says why or does without."""
+    try:
+        return until.enter_context(WarmProcess())
+    except (CourseError, OSError):
+        return None
 
 
 class SharedWarmProcess:
