@@ -30,7 +30,8 @@ def correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     across, up = _deviations(xs), _deviations(ys)
     if across is None or up is None:
         return None
-    found = fsum(x * y for x, y in zip(across, up, strict=True)) / sqrt(fsum(x * x for x in across) * fsum(y * y for y in up))
+    product = fsum(x * y for x, y in zip(across, up, strict=True))
+    found = product / sqrt(fsum(x * x for x in across) * fsum(y * y for y in up))
     return max(-1.0, min(1.0, found))
 
 

@@ -21,6 +21,9 @@ MEANINGS = {
 }
 
 
+_TITLES = {"run": "trouble in the kernel"}  # of a kind of finding, where its own name says too little
+
+
 @dataclass(frozen=True)
 class Matter:
     """Something that concerns some students: what it is and what to do."""
@@ -133,7 +136,9 @@ def flags(results: Results) -> list[Flags]:
             kinds[flag["kind"]][_evidence(flag, record)].append(record.student)
     found = []
     for kind, groups in kinds.items():
-        evidence = [Evidence(*place[:3], tuple(dict.fromkeys(who))) for place, who in sorted(groups.items())]
+        evidence = [
+            Evidence(cell, line, text, tuple(dict.fromkeys(who))) for (cell, line, text, _), who in sorted(groups.items())
+        ]
         students = len({student for one in evidence for student in one.students})
         found.append(Flags(kind, MEANINGS.get(kind, ""), tuple(evidence), students))
     return sorted(found, key=lambda one: (-one.students, one.kind))
@@ -157,7 +162,9 @@ def findings(results: Results, *, repaired: bool) -> list[Matter]:
             if finding["repaired"] is repaired:
                 groups[finding["kind"]].append(record.student)
                 sentences.setdefault(finding["kind"], finding["sentence"])
-    return [Matter(kind, sentences[kind], tuple(dict.fromkeys(who))) for kind, who in _largest_first(groups)]
+    return [
+        Matter(_TITLES.get(kind, kind), sentences[kind], tuple(dict.fromkeys(who))) for kind, who in _largest_first(groups)
+    ]
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def _low(row: TaskRow, students: int) -> tuple[Mark, ...]:
     chance = f"With {students} students chance alone moves this figure by up to {items.by_chance(students):.2f}."
     if found < 0:
         why = f"Those who do well in the rest of the lab do worse here (discrimination {found:.2f}). {chance}"
-        advice = "Look for a wrong reference or a sentence that misleads those who think further; read what good students wrote."
+        advice = "Look for a wrong reference or a misleading sentence, and read what good students wrote."
         return (Mark("good students lose points", why, advice),)
     why = f"It hardly goes with the rest of the lab (discrimination {found:.2f}, below {LOW:.2f}). {chance}"
     advice = "See whether the points hang on something else than the subject: wording, a trick, a guess, copied answers."
@@ -147,7 +147,9 @@ def _shared(row: TaskRow, graded: Sequence[Record]) -> tuple[Mark, ...]:
     if most <= max(3, SHARED * len(graded)):
         return ()
     why = f"{most} students give one and the same wrong answer, which is no known mistake."
-    advice = "They read the task another way: mend its text, or name the mistake in its misconceptions; then `effkit rejudge`."
+    advice = (
+        "They read it another way: mend the text, or name the mistake among its misconceptions and run `effkit rejudge`."
+    )
     return (Mark("many share an unexplained answer", why, advice),)
 
 
