@@ -7,7 +7,8 @@ from effkit.course.report.items import Bin, Spread, histogram, spread
 from effkit.course.report.tasks import TaskRow
 
 HEIGHT = 150  # pixels of the tallest bar
-_ROOM = 9  # percent of the width that a number inside a bar needs, also on a phone
+# Percent of the width that a number inside a bar needs, also on a phone: for each digit, and around all of them.
+_DIGIT, _AROUND = 2.8, {"full": 0.6, "part": 2.6, "none": 0.6}
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,18 @@ def distribution(values: Sequence[float], maximum: float) -> Distribution | None
     bins = histogram(values, maximum)
     tallest, end = max(one.count for one in bins), bins[-1].high
     columns = (
-        Column(one, 100 * one.low / end, 100 * (one.high - one.low) / end, HEIGHT * one.count / tallest) for one in bins
+        Column(one, _x(one.low / end), _x(one.high / end) - _x(one.low / end), HEIGHT * one.count / tallest) for one in bins
     )
     alt = (
         f"Histogram of the totals of {people(len(values))}, of {maximum:g} points: {_counts(bins)}. "
         f"The median is {found.median:g}."
     )
-    return Distribution(tuple(columns), found, 100 * min(max(found.median, 0), end) / end, alt)
+    return Distribution(tuple(columns), found, _x(min(max(found.median, 0), end) / end), alt)
+
+
+def _x(share: float) -> float:
+    """Return a place in percent of the width, with room for half a number at both ends."""
+    return 3 + 94 * share
 
 
 def _counts(bins: Sequence[Bin]) -> str:
@@ -66,7 +72,8 @@ class Segment:
     @property
     def shown(self) -> str:
         """Return the number to write into it, if it is wide enough."""
-        return str(self.count) if self.width >= _ROOM else ""
+        number = str(self.count)
+        return number if self.width >= _DIGIT * len(number) + _AROUND[self.kind] else ""
 
 
 def segments(row: TaskRow) -> tuple[Segment, ...]:

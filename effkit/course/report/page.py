@@ -12,7 +12,7 @@ from effkit.course.report import charts, matters, tables
 from effkit.course.report.gather import Results
 from effkit.course.report.tasks import HARD, LOW, TaskRow, Totals
 
-_INVISIBLE = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")  # categories of Unicode: controls, formats, halves of pairs, separators
+_INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")  # categories of Unicode: controls, formats, separators of lines
 
 
 def page(results: Results, rows: Sequence[TaskRow], totals: Totals) -> str:
@@ -45,7 +45,7 @@ def page(results: Results, rows: Sequence[TaskRow], totals: Totals) -> str:
         hard=HARD,
         low=LOW,
         name=results.name,
-        feedback=lambda student: _link(results, student),
+        feedback=_links(results),
     )
 
 
@@ -74,7 +74,7 @@ def left_out(totals: Totals) -> list[str]:
     sentences = []
     if totals.left_out_tasks:
         tasks = ", ".join(totals.left_out_tasks)
-        sentences.append(f"Without {tasks}: most of the class has no score there yet.")
+        sentences.append(f"The totals are without {tasks}, where too many have no score yet.")
     if totals.left_out_students:
         who = charts.people(totals.left_out_students)
         sentences.append(
@@ -99,22 +99,20 @@ def _counts(results: Results) -> dict[str, int]:
     }
 
 
-def _link(results: Results, student: str) -> str:
-    """Return where the student's feedback page is, seen from grades/; empty if there is none."""
-    if not any(record.student == student and record.graded for record in results.records):
-        return ""
-    folder = quote(student, safe="", errors="surrogateescape")
-    return f"../feedback/{folder}/{results.lab}/{results.lab}.html"
+def _links(results: Results) -> dict[str, str]:
+    """Return where each student's feedback page is, seen from grades/."""
+    lab = results.lab
+    graded = (record.student for record in results.records if record.graded)
+    return {who: f"../feedback/{quote(who, safe='', errors='surrogateescape')}/{lab}/{lab}.html" for who in graded}
 
 
 def visible(text: object) -> str:
-    """Return a text in which nothing is hidden: what has no shape of its own, or turns the reading direction, is spelled out.
+    """Return a text in which nothing hides: what has no shape of its own, or turns the direction of reading, is spelled out.
 
-    >>> visible("a\\u202eb"), visible("tab\\there")
-    ('a\\\\u202eb', 'tab here')
+    >>> visible("a\u202eb"), visible("tab\there")
+    ('a\\u202eb', 'tab here')
     """
-    spelled = (
+    return "".join(
         mark.encode("ascii", "backslashreplace").decode() if unicodedata.category(mark) in _INVISIBLE else mark
         for mark in str(text).replace("\t", " ").replace("\n", " ")
     )
-    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in spelled)

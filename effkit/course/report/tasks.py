@@ -14,6 +14,7 @@ HARD = 0.20  # a pass rate below this: fewer than one in five get it right
 EASY = 0.95  # a pass rate from which a task can hardly tell anybody apart, and is not asked to
 # R. L. Ebel and D. A. Frisbie, Essentials of Educational Measurement, 5th ed. (1991): below 0.20 poor, to be revised.
 LOW = 0.20
+FEW = 0.10  # of the class
 SHARED = 0.10  # of the class with one and the same unexplained wrong answer; up to here it is an integrity flag
 
 
@@ -69,13 +70,14 @@ class TaskRow:
 class Totals:
     """Totals that can be compared with each other, though some answers still wait for a person.
 
-    A task that waits in most of the notebooks is left out of everybody's total; for any other, the students who wait are.
+    A task for which more than a tenth of the class waits is left out of everybody's total; for any other, those who wait
+    are left out: they are few, and a total without a task says less.
     """
 
     def __init__(self, results: Results) -> None:
         graded = results.graded
         lacking = {task: sum(record.scores.get(task) is None for record in graded) for task in results.points}
-        self.tasks = tuple(task for task in results.points if 2 * lacking[task] <= len(graded))
+        self.tasks = tuple(task for task in results.points if lacking[task] <= FEW * len(graded))
         self.left_out_tasks = tuple(task for task in results.points if task not in self.tasks)
         self.records = tuple(r for r in graded if all(r.scores.get(task) is not None for task in self.tasks))
         self.left_out_students = len(graded) - len(self.records)
