@@ -113,6 +113,6 @@ def visible(text: object) -> str:
     ('a\\u202eb', 'tab here')
     """
     return "".join(
-        mark.encode("ascii", "backslashreplace").decode() if unicodedata.category(mark) in _INVISIBLE else mark
+        mark.encode("unicode_escape").decode() if unicodedata.category(mark) in _INVISIBLE else mark
         for mark in str(text).replace("\t", " ").replace("\n", " ")
     )

@@ -79,7 +79,8 @@ class Totals:
         lacking = {task: sum(record.scores.get(task) is None for record in graded) for task in results.points}
         self.tasks = tuple(task for task in results.points if lacking[task] <= FEW * len(graded))
         self.left_out_tasks = tuple(task for task in results.points if task not in self.tasks)
-        self.records = tuple(r for r in graded if all(r.scores.get(task) is not None for task in self.tasks))
+        complete = [r for r in graded if all(r.scores.get(task) is not None for task in self.tasks)]
+        self.records = tuple(complete if self.tasks else [])
         self.left_out_students = len(graded) - len(self.records)
         self.maximum = sum(results.points[task] for task in self.tasks)
 
