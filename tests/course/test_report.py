@@ -12,6 +12,7 @@ from effkit.course.report.gather import Results
 from effkit.course.report.page import visible
 from effkit.course.report.tasks import TaskRow, Totals, rows
 from effkit.course.report.write import make
+from effkit.course.roster import Person
 from effkit.grading.tasks import find
 from tests.course.reporting import LAB, POINTS, WRITTEN, class_of, not_graded, person, record, results
 
@@ -179,6 +180,12 @@ def test_mistakes_come_by_frequency_with_the_students_and_the_hint() -> None:
     assert "Ann Example ann" in Reader(page(of)).text
 
 
+def test_a_student_without_a_name_in_the_gradebook_goes_by_the_id() -> None:
+    of = results(record("ann"), not_graded("bo"), people={"ann": Person("ann"), "bo": Person("bo")})
+    assert (of.name("ann"), of.name("bo"), of.name("unknown")) == ("ann", "bo", "unknown")
+    assert f"effkit grade {LAB} again. bo" in Reader(page(of)).text
+
+
 def flag(kind: str, text: str, line: int = 3, cell: str = "conv_params-solution") -> dict[str, object]:
     return {"kind": kind, "cell": cell, "line": line, "text": text}
 
@@ -206,7 +213,7 @@ def test_not_graded_students_stand_with_the_reason_those_with_the_same_together(
     text = Reader(page(of)).text
     assert "it is empty. Ask again." in text
     assert f"effkit grade {LAB} again" in text
-    assert "3 could not be graded and are left out of all figures below" in text
+    assert "3 are not graded, for the reasons below, and left out of all figures" in text
 
 
 @pytest.mark.parametrize(
@@ -239,6 +246,7 @@ def test_repairs_are_grouped_and_how_it_was_run_is_said() -> None:
     of = results(
         record("ann", findings=[finding, finding], seconds=9.0), record("bo", findings=[finding], level="none", seed=8)
     )
+    assert matters.attention(of) == []
     (found,) = matters.findings(of, repaired=True)
     assert (found.title, found.students) == ("duplicated", ("ann", "bo"))
     text = Reader(page(of)).text

@@ -44,7 +44,7 @@ class Results:
     def name(self, student: str) -> str:
         """Return a student's full name, or the id where there is none."""
         person = self.people.get(student)
-        return f"{person.first_name} {person.last_name}".strip() if person else student
+        return (f"{person.first_name} {person.last_name}".strip() if person else "") or student
 
 
 def stored(root: Path, lab: str) -> Records:

@@ -58,7 +58,7 @@ def summary(results: Results, totals: Totals) -> list[str]:
         sentences.append(f"{whose[0].upper()}{whose[1:]} for a person to grade a written answer.")
     if counts["not graded"]:
         n = counts["not graded"]
-        sentences.append(f"{n} could not be graded and {'is' if n == 1 else 'are'} left out of all figures below.")
+        sentences.append(f"{_is_are(n)} not graded, for the reasons below, and left out of all figures.")
     if not totals.values:
         return [*sentences, "There are no complete scores yet, so there is nothing to say about them."]
     found = charts.distribution(totals.values, totals.maximum)
@@ -107,7 +107,7 @@ def _links(results: Results) -> dict[str, str]:
 
 
 def visible(text: object) -> str:
-    """Return a text in which nothing hides: what has no shape of its own, or turns the direction of reading, is spelled out.
+    r"""Return a text in which nothing hides: what has no shape, or turns the direction of reading, is spelled out.
 
     >>> visible("a\u202eb"), visible("tab\there")
     ('a\\u202eb', 'tab here')
