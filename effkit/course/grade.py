@@ -95,7 +95,7 @@ class _Run:
             book.close()
         everybody = [self.records.by_student[student] for student in sorted(self.records.by_student)]
         integrity.flag_identical(everybody)
-        self.records.close(seed=self.seed, tasks=_points(self.released))
+        self.records.close(seed=self.seed, tasks=points_of(self.released))
         write_csv(self.root / "grades" / f"{self.lab}.csv", self.lab, everybody)
         return [self.records.by_student[student] for student in students]
 
@@ -179,7 +179,8 @@ def _problem(problem: str, earlier: Record) -> str:
     return f"{problem} | The scores are from an earlier run." if earlier.scores else problem
 
 
-def _points(lab: ReleasedLab) -> dict[str, Any]:
+def points_of(lab: ReleasedLab) -> dict[str, Any]:
+    """Return the points of every graded cell of a lab, in the lab's order."""
     return {cell.name: cell.own["points"] for cell in lab.cells.values() if cell.graded}
 
 

@@ -98,18 +98,25 @@ class Finisher:
         grades = self._book.grades(record.student)
         if grades is None:
             raise CourseError(f"the gradebook has lost the submission of {record.student}: is another program changing it?")
-        record.scores, record.reasons, record.misconceptions, record.wrong = {}, {}, {}, {}
+        take_scores(record, grades)
+        record.reasons, record.misconceptions, record.wrong = {}, {}, {}
         for name, grade in grades.grades.items():
-            pending = grade.needs_manual_grade and grade.manual_score is None
-            record.scores[name] = None if pending else grade.score
             cell = cells.get(name)
             record.reasons[name] = lost_because(grade, cell) if cell else ""
             about = judged_about(cell) if cell else {}
             record.misconceptions |= {name: about["mistake"]} if about.get("mistake") else {}
             record.wrong |= {name: about["wrong"]} if about.get("wrong") else {}
-        record.score, record.max_score = grades.score, grades.max_score
-        record.status = MANUAL if grades.needs_manual_grade else GRADED
         return grades
+
+
+def take_scores(record: Record, grades: LoadedGrades) -> None:
+    """Set the scores and the status of a record as the gradebook has them; a score is None until a person has graded it."""
+    record.scores = {
+        name: None if grade.needs_manual_grade and grade.manual_score is None else grade.score
+        for name, grade in grades.grades.items()
+    }
+    record.score, record.max_score = grades.score, grades.max_score
+    record.status = MANUAL if grades.needs_manual_grade else GRADED
 
 
 def judged_about(cell: NotebookNode) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def write_csv(path: Path, lab: str, records: Iterable[Record]) -> None:
         row = [record.student, record.status, record.score, record.max_score, *scores, record.reasons_text()]
         row += [_sentences(record, repaired=True), _look_at(record), record.level]
         row.append(None if record.status == NOT_GRADED else record.seed)
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow([spreadsheet_cell(value) for value in row])
     write_whole(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
@@ -40,7 +40,7 @@ def _look_at(record: Record) -> str:
     return " | ".join([unrepaired] * bool(unrepaired) + flags)
 
 
-def _cell(value: Any) -> str:
+def spreadsheet_cell(value: Any) -> str:
     """Return a value for a CSV cell; a text that a spreadsheet would run as a formula is quoted."""
     if value is None:
         return ""
