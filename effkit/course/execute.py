@@ -9,7 +9,6 @@ from typing import Self
 
 from nbformat import NotebookNode
 
-from effkit.course.errors import CourseError
 from effkit.course.kernels import Limits, WarmProcess, sandbox
 from effkit.course.kernels.provisioner import KernelStartError
 from effkit.course.kernels.talk import Ending, Kernel, environment
@@ -55,7 +54,8 @@ def execute(
     blame, by a thread or a timer: so this second time there is a pause after each of the cells before, and a cell in whose
     pause the kernel ends is lost in place of the one that was tried.
 
-    Raises CourseError if no sandbox can be had and `unsafe` does not say to go without.
+    Raises CourseError if no sandbox can be had and `unsafe` does not say to go without, and KernelStartError if there is one
+    and no kernel starts in it.
     """
     sandbox.level(unsafe)
     start = time.perf_counter()
@@ -163,11 +163,8 @@ class _Run:
     def _new_kernel(self) -> Kernel:
         try:
             kernel = self._start()
-        except KernelStartError:
-            try:
-                kernel = self._start()
-            except KernelStartError as problem:
-                raise CourseError(f"no kernel could be started: {problem}") from problem
+        except KernelStartError:  # the machine may have been short of something for a moment
+            kernel = self._start()
         self.level = kernel.level if self.level in ("", kernel.level, sandbox.WARM) else self.level
         return kernel
 

@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 from effkit.course.errors import CourseError
 from effkit.course.execute import execute
 from effkit.course.kernels import Limits, WarmProcess
+from effkit.course.kernels.provisioner import KernelStartError
 
 _MAX_DEPTH = 40
 _MAX_INTEGER_BITS = 4000  # Python itself refuses to write much longer ones
@@ -69,6 +70,8 @@ def run_job(job: Job, warm: WarmProcess | None = None) -> Outcome:
         return Outcome(job.student, text, done.level, done.seconds, done.notes)
     except CourseError as problem:
         return Outcome(job.student, problem=str(problem), refused=True)
+    except KernelStartError as problem:
+        return Outcome(job.student, problem=f"no kernel could be started for it ({problem}): grade it again")
     except Exception as problem:  # noqa: BLE001  one submission must never stop the others
         return Outcome(job.student, problem=f"execution failed ({type(problem).__name__}: {problem}); please report this")
 

@@ -1,5 +1,6 @@
 """Executing submissions that hang, die, flood and forge: each costs only what its own cells earn."""
 
+import json
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ from effkit.course.kernels import Limits, WarmProcess, provisioner, sandbox, usa
 from effkit.course.kernels.talk import Ending, Kernel
 from effkit.course.kernels.turn import Turn
 from effkit.course.outputs import Outputs
+from effkit.course.work import Job, run_job
 from effkit.grading.answers import MIME
 from tests.course.running import SMALL, Level, notebook, said, text
 
@@ -296,3 +298,31 @@ def test_what_a_killed_grader_left_is_removed_and_nothing_else(tmp_path: Path) -
         folder.mkdir()
     provisioner.sweep(str(tmp_path))
     assert [folder.exists() for folder in left] == [False, True, True]
+
+
+def test_a_kernel_that_does_not_start_costs_its_submission_and_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def refuse(*_: object) -> Kernel:
+        tries.append(1)
+        raise provisioner.KernelStartError("out of processes")
+
+    monkeypatch.setattr("effkit.course.execute.Kernel", refuse)
+    outcome = run_job(Job("ann", json.dumps(notebook("1")), seed=1))
+    assert "out of processes" in outcome.problem
+    assert "grade it again" in outcome.problem
+    assert not outcome.refused
+    assert len(tries) == 2
+
+
+def test_without_a_sandbox_no_submission_is_run_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    for cached in (sandbox.level, sandbox._problem):
+        cached.cache_clear()
+    try:
+        outcome = run_job(Job("ann", json.dumps(notebook("1")), seed=1))
+    finally:
+        for cached in (sandbox.level, sandbox._problem):
+            cached.cache_clear()
+    assert outcome.refused
+    assert "apt install bubblewrap" in outcome.problem
