@@ -83,7 +83,7 @@ def _look_into(folder: Path, lab: ReleasedLab) -> Looked:
     found, findings = entries(folder)
     wanted = folder / f"{lab.name}.ipynb"
     files = notebooks(found)
-    looked = _look_at(wanted, lab) if any(entry.path == wanted for entry in files) else Looked()
+    looked = _look_at(wanted, lab) if os.path.lexists(wanted) else Looked()
     others = [entry.path for entry in files if entry.path != wanted][:_MAX_CANDIDATES]
     if looked.notebook is None:
         looked = _renamed(folder, others, lab, looked)

@@ -22,7 +22,7 @@ from effkit.course.records import NOT_GRADED, Record, Records
 from effkit.course.results import Finisher
 from effkit.course.table_csv import write_csv
 from effkit.course.work import Job, Outcome
-from effkit.grading.answers import one_line
+from effkit.grading.answers import is_seen, printable
 
 Executor = Callable[[Iterable[Job], int], Iterator[Outcome]]
 
@@ -129,7 +129,7 @@ class _Run:
     def _jobs(self, students: list[str], keys: dict[str, str], kernelspec: str | None) -> Iterator[Job]:
         """Prepare one submission after another; one that cannot be run is dealt with here."""
         for student in students:
-            if problem := _bad_name(student):
+            if problem := _bad_name(student) or _bad_folder(self.root / "submitted" / student):
                 ready = prepare.Prepared(student, None, (), problem)
             else:
                 ready = prepare.prepare(self.root / "submitted" / student / self.lab, student, self.released, kernelspec)
@@ -222,9 +222,14 @@ def _bad_name(student: str) -> str:
     """Return why nbgrader cannot take the name of a student's folder, or an empty string if it can."""
     if student != student.strip() or any(mark in student for mark in "*?["):
         return f"nbgrader cannot take the folder name {student!r} (blanks at its ends, or one of * ? [): rename the folder"
-    if one_line(student) != student and not student.isprintable():
-        return "the folder's name is not valid Unicode: rename the folder"
+    if not is_seen(student):
+        return f"the folder's name holds characters that cannot be shown ({printable(student)}): rename the folder"
     return ""
+
+
+def _bad_folder(folder: Path) -> str:
+    """Return why a student's folder is not looked into, or an empty string if it is."""
+    return "the student's folder is a link to another one, which is not followed" if folder.is_symlink() else ""
 
 
 class _disk_space:  # noqa: N801  used as a function

@@ -118,6 +118,8 @@ def _attribute_kind(node: ast.Attribute) -> str:
         return "interpreter hook"
     if node.attr in ("ast_transformers", "input_transformers_cleanup", "input_transformers_post", "display_pub"):
         return "interpreter hook"
+    if isinstance(node.ctx, ast.Store) and first == "builtins":
+        return "interpreter hook"
     if isinstance(node.ctx, ast.Store) and first in ("torch", "numpy", "np", "effkit", "math", "json"):
         return "library changed"
     if node.attr in ("__globals__", "__code__", "__subclasses__", "f_back", "f_locals", "f_globals", "__closure__"):

@@ -26,8 +26,9 @@ class RemoveStrays(NbGraderPreprocessor):
             Path(where.format_path(step, own["student"], own["assignment"]))
             for step in (where.submitted_directory, where.autograded_directory)
         )
-        if not is_plain_file(submitted / f"{own['notebook']}.ipynb"):
-            raise RuntimeError(f"{own['notebook']}.ipynb is a link and not a notebook: ask the student to submit it again")
+        notebook = submitted / f"{own['notebook']}.ipynb"
+        if not is_plain_file(notebook) or submitted.is_symlink() or submitted.parent.is_symlink():
+            raise RuntimeError(f"{notebook.name} or its folder is a link to another: ask the student to submit it again")
         for path in copied.iterdir() if copied.is_dir() else ():
             if (path.suffix == ".ipynb" and is_plain_file(path)) or (
                 path.name == "timestamp.txt" and is_plain_file(submitted / path.name)

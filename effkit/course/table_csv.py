@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from effkit.course.records import NOT_GRADED, Record, write_whole
+from effkit.grading.answers import printable
 from effkit.grading.tasks import tasks_of
 
 _AFTER = ("reasons", "repaired", "look_at", "sandbox", "seed")
@@ -44,6 +45,6 @@ def spreadsheet_cell(value: Any) -> str:
     """Return a value for a CSV cell; a text that a spreadsheet would run as a formula is quoted."""
     if value is None:
         return ""
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    shown = f"{value:g}" if isinstance(value, float) else printable(str(value))
     runs = isinstance(value, str) and (shown[:1] in ("\t", "\r") or shown.lstrip()[:1] in ("=", "+", "-", "@"))
     return f"'{shown}" if runs else shown

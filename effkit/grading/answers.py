@@ -10,6 +10,7 @@ An answer is a dict with one key:
 
 import json
 import math
+import unicodedata
 from typing import Any
 
 from effkit.grading.task import Task
@@ -67,6 +68,16 @@ def _read_answer(answer: Any) -> dict[str, Any]:
 def one_line(value: str) -> str:
     """Return a text that can be written to a file: what is not valid Unicode is escaped, and it is one line."""
     return " ".join(value.encode("utf-8", "backslashreplace").decode().split())
+
+
+def printable(value: str) -> str:
+    """Return a text that moves no cursor, reorders nothing and hides nothing: what cannot be seen is escaped."""
+    return "".join(c if is_seen(c) else c.encode("unicode_escape").decode() for c in value)
+
+
+def is_seen(text: str) -> bool:
+    """Whether all characters of a text are letters, marks and blanks that show where they stand."""
+    return all(c.isprintable() or unicodedata.category(c) == "Zs" for c in text)
 
 
 def short_text(value: Any) -> str:

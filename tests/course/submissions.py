@@ -54,7 +54,11 @@ def solution_sources(lab: str) -> dict[str, str]:
 
 
 def load(lab: str, name: str) -> Submission:
-    edits = tomllib.loads((FOLDER / lab / f"{name}.toml").read_text(encoding="utf-8"))
+    return build(lab, name, tomllib.loads((FOLDER / lab / f"{name}.toml").read_text(encoding="utf-8")))
+
+
+def build(lab: str, name: str, edits: dict[str, Any]) -> Submission:
+    """Make the submission that a file describes."""
     from_lab = edits.get("start") == "lab"
     sources = solution_sources(lab)
     if from_lab:

@@ -359,6 +359,55 @@ print("unbounded")
     assert processes_memory() < 2**31
 
 
+SHARED_PAGES = """
+import mmap
+kept = []
+for _ in range(20):
+    kept.append(mmap.mmap(-1, 60 * 2**20))
+    kept[-1].write(b"x" * len(kept[-1]))
+"""
+NAMELESS_FILES = """
+import os
+kept = []
+for number in range(20):
+    kept.append(os.memfd_create(str(number)))
+    for _ in range(60):
+        os.write(kept[-1], bytes(2**20))
+"""
+
+
+@pytest.mark.parametrize("control_group", [True, False], ids=["control group", "no control group"])
+@pytest.mark.parametrize("hog", [SHARED_PAGES, NAMELESS_FILES], ids=["shared pages", "nameless files"])
+def test_memory_that_no_process_counts_as_its_own_is_bounded(
+    level: Level, hog: str, control_group: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not control_group:
+        monkeypatch.setattr("effkit.course.kernels.cgroup._parents", list)
+    result = level.run(f"{hog}\nimport time; time.sleep(60)", "print('next')")
+    first, second = said(result)
+    assert first.startswith("DeadKernelError")
+    assert second == "next"
+
+
+def test_a_broken_pipe_and_a_file_that_is_full_are_errors_and_not_an_end(level: Level) -> None:
+    result = level.run(
+        f"""
+import os
+read, write = os.pipe()
+os.close(read)
+try:
+    os.write(write, b"x")
+except BrokenPipeError:
+    print("broken pipe", end=" ")
+try:
+    os.truncate(open("large", "w").name, {SMALL.file_bytes + 1})
+except OSError:
+    print("file too large")
+"""
+    )
+    assert said(result) == ["broken pipe file too large"]
+
+
 def processes_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from effkit.course.commands import options as values
+from effkit.grading.answers import printable
 
 if TYPE_CHECKING:
     from effkit.course.grade import Executor, Watch
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         _look_at(record)
     lost = misplaced(options.course)
     for path in lost:
-        print(f"LEFT OUT {path}: it is not at submitted/STUDENT/LAB/LAB.ipynb", file=sys.stderr)
+        _say(f"LEFT OUT {path}: it is not at submitted/STUDENT/LAB/LAB.ipynb")
     lab = options.lab
     print(f"Scores and reasons: grades/{lab}.csv; what students read: feedback/STUDENT/{lab}/{lab}.html")
     return 1 if lost or any(record.needs_attention for record in records) else 0
@@ -85,14 +86,19 @@ def _executor(options: argparse.Namespace, until_the_end: ExitStack) -> "Executo
 
 def _look_at(record: "Record") -> None:
     if not record.done:
-        print(f"{record.status.upper()} {record.student}: {record.problem}", file=sys.stderr)
+        _say(f"{record.status.upper()} {record.student}: {record.problem}")
         return
     for finding in record.findings:
         if not finding["repaired"]:
-            print(f"LOOK AT {record.student}: {finding['sentence']}", file=sys.stderr)
+            _say(f"LOOK AT {record.student}: {finding['sentence']}")
     for flag in record.flags:
         where = f"{flag['cell']}, line {flag['line']}" if flag["line"] else flag["cell"]
-        print(f"LOOK AT {record.student}: {flag['kind']} in {where}: {flag['text']}", file=sys.stderr)
+        _say(f"LOOK AT {record.student}: {flag['kind']} in {where}: {flag['text']}")
+
+
+def _say(line: str) -> None:
+    """Tell the grader, who must not be taken in by what a student put into a name or a line of code."""
+    print(printable(line), file=sys.stderr)
 
 
 @contextmanager
@@ -128,7 +134,7 @@ def _watching(lab: str) -> "Iterator[Watch]":
         def done(self, record: Record) -> None:
             self.count += 1
             result = record.status if record.score is None else f"{record.score:g} of {record.max_score:g}, {record.status}"
-            name = record.student.encode("utf-8", "backslashreplace").decode()
+            name = printable(record.student)
             if not console.is_terminal or record.needs_attention:
                 console.print(f"[{self.count}/{self.total}] {name}: {result} ({record.seconds:.1f} s)")
             progress.advance(self.task)

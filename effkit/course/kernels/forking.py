@@ -79,7 +79,9 @@ def _first_process(end: socket.socket) -> None:
 def _become_kernel(end: socket.socket, order: dict[str, Any]) -> None:
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
+        if number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_IGN)  # as Python does: a broken pipe or a full file is an error, not an end
+        elif number not in (signal.SIGKILL, signal.SIGSTOP):
             with contextlib.suppress(OSError, ValueError):
                 signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -61,11 +61,24 @@ def _thread_states(pid: int) -> list[str]:
 
 def _memory_bytes(pids: list[int]) -> int:
     """Return the memory that processes hold; pages that they share with others count in part."""
-    quick = sum(_sum(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:")) for pid in pids)
+    quick, nameless = sum(_sum(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:")) for pid in pids), _nameless_bytes(pids)
     if quick < 2**30:
-        return quick
+        return quick + nameless
     exact = [_sum(f"/proc/{pid}/smaps_rollup", ("Pss:",)) for pid in pids]
-    return sum(exact)
+    return sum(exact) + nameless
+
+
+def _nameless_bytes(pids: list[int]) -> int:
+    """Return the memory in files that have no name: it is nobody's, unless somebody maps it, and has no limit of its own."""
+    found = {}
+    for pid in pids:
+        with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    if os.readlink(entry.path).startswith("/memfd:"):
+                        status = os.stat(entry.path)
+                        found[status.st_ino] = 512 * status.st_blocks
+    return sum(found.values())
 
 
 def _sum(path: str, names: tuple[str, ...]) -> int:
