@@ -40,14 +40,12 @@ def release(root: Path, output: Path | None, labs: Sequence[str], *, unsafe: boo
     folder = output.resolve() if output else course.root / "release" / top
     place.check_free(folder)
     say(f"comparing the notebooks with their sources: {', '.join([*chosen, *course.lectures()])}")
-    refusals = list(_not_fresh(course, chosen))
+    refusals = list(not_fresh(course, chosen))
     say("building the wheel")
     files = bundle(course, chosen)
     inside = unpacked(files)
     say(f"looking for answers in {len(inside)} files")
-    refusals += opens.strangers(inside, chosen)
-    refusals += opens.problems(inside, course.root)
-    refusals += _answers(course, chosen, inside)
+    refusals += objections(course, chosen, inside)
     say(f"executing each solution with {len(proof.SEEDS)} seeds, and each lab as it is handed out")
     refusals += proof.prove(course.root, chosen, unsafe=unsafe, say=say)
     if not refusals:
@@ -69,11 +67,11 @@ def _check_own_effkit(root: Path) -> None:
     if effkit_digest(root / "effkit") != effkit_digest():
         raise CourseError(
             f"the effkit that runs is in {Path(effkit.__file__).parent}, and the one in {root / 'effkit'} differs from it: "
-            "run `python -m effkit release` in the course folder"
+            "in the course folder, run `make release`, or `pip install --editable '.[course]'` and this again"
         )
 
 
-def _not_fresh(course: Course, labs: Sequence[str]) -> Iterator[str]:
+def not_fresh(course: Course, labs: Sequence[str]) -> Iterator[str]:
     """Yield each notebook that the bundle rests on and that differs from its source, with the first cell that does."""
     built = notebooks.build(course)
     for path in notebooks.stale(course, built):
@@ -93,7 +91,14 @@ def _first_difference(path: Path, built: str) -> str:
     return f", {different[0]}" if different else ""
 
 
-def _answers(course: Course, labs: Sequence[str], inside: Mapping[str, bytes]) -> Iterator[str]:
+def objections(course: Course, labs: list[str], inside: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield what must not be in a bundle with these labs, whose files are `unpacked`. Nothing is executed."""
+    yield from opens.strangers(inside, labs)
+    yield from opens.problems(inside, course.root)
+    yield from _answers(course, inside)
+
+
+def _answers(course: Course, inside: Mapping[str, bytes]) -> Iterator[str]:
     """Yield each place in the bundle that gives an answer away: of any lab, since others are handed out later."""
     sought = [needle for lab in course.labs() for needle in needles.needles_of(lab, *_pair(course, lab))]
     numbers = [one for lab in course.labs() for one in expected.expected_of(lab)]

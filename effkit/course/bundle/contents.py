@@ -22,7 +22,7 @@ def bundle(course: Course, labs: list[str]) -> dict[str, bytes]:
     wheel, content = build_wheel(course.root, lab_files)
     install = f"./{wheel}[lab]"
     pages = {
-        "README.md": _readme(course, lectures, lab_files),
+        "README.md": _readme(course, lectures, lab_files, labs[0]),
         "environment.yml": _environment(_read(course.root / "environment.yml").decode(), install),
         "requirements.txt": f"# effkit as it comes with the course, and what it needs. Run pip in this folder.\n{install}\n",
     }
@@ -47,7 +47,7 @@ def _environment(text: str, install: str) -> str:
     return "".join(lines).replace(_OWN_EFFKIT, install)
 
 
-def _readme(course: Course, lectures: dict[str, bytes], labs: dict[str, bytes]) -> str:
+def _readme(course: Course, lectures: dict[str, bytes], labs: dict[str, bytes], example: str) -> str:
     template = Template(_read(course.root / _TEMPLATE).decode())
     try:
         return template.substitute(
@@ -55,7 +55,7 @@ def _readme(course: Course, lectures: dict[str, bytes], labs: dict[str, bytes]) 
             repository=course.repository,
             lectures=_table(lectures),
             labs=_table(labs),
-            lab=next(iter(labs)),
+            lab=example,
         )
     except (KeyError, ValueError) as problem:
         raise CourseError(f"{_TEMPLATE} has a $ that stands for nothing: {problem}") from problem

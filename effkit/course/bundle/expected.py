@@ -15,6 +15,7 @@ from effkit.grading.task import Task
 from effkit.grading.tasks import LABS, tasks_of
 
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,_]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_IN_GROUPS = re.compile(r"(?<![\d.,_])\d{1,3}(?:\s\d{3})+(?!\d)")
 _TELLS_FROM = 1000  # smaller integers stand in any text
 
 
@@ -69,9 +70,10 @@ def told_in(cell: list[Text], expected: list[Expected]) -> Iterator[tuple[str, s
 
 
 def _numbers(content: str) -> set[float]:
-    """Return the numbers in a text, whether their thousands are separated by commas, underscores or narrow spaces."""
-    plain = re.sub(r"(?<=\d)(?:\{,\}|\\,|[\u202f\u2009\u00a0'’])(?=\d{3})", ",", content)
-    return {float(number.replace(",", "").replace("_", "")) for number in _NUMBER.findall(plain)}
+    """Return the numbers in a text, however their thousands are separated: by commas, underscores or blanks."""
+    marked = re.sub(r"(?<=\d)(?:\{,\}|\\,|['’])(?=\d{3})", ",", content)
+    joined = _IN_GROUPS.sub(lambda match: re.sub(r"\s", "", match[0]), marked)
+    return {float(re.sub("[,_]", "", number)) for form in {marked, joined} for number in _NUMBER.findall(form)}
 
 
 def _called_with_answer(content: str, one: Expected) -> bool:

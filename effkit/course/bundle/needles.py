@@ -27,7 +27,7 @@ _SEARCHED = {
     PACKAGE: (WHOLE,),
 }
 # How many words, numbers and operators make a needle: fewer stand anywhere by chance.
-_LEAST = {EXPRESSION: 5, STATEMENT: 6, WHOLE: 12}
+_LEAST = {EXPRESSION: 5, STATEMENT: 6, WHOLE: 10}
 _TOKEN = re.compile(r"[A-Za-z_][\w.]*\w|[A-Za-z_]|\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\*\*|//|[-+*/%=<&^~@!?]")
 _TAG = re.compile(r"</?[a-zA-Z][^>]*>")
 _REGION = re.compile(r"(?ms)^[ \t]*### BEGIN (SOLUTION|HIDDEN TESTS)\b.*?$\n(.*?)^[ \t]*### END \1\b")
