@@ -40,14 +40,17 @@ def release(root: Path, output: Path | None, labs: Sequence[str], *, unsafe: boo
     folder = output.resolve() if output else course.root / "release" / top
     place.check_free(folder)
     say(f"comparing the notebooks with their sources: {', '.join([*chosen, *course.lectures()])}")
-    refusals = list(not_fresh(course, chosen))
+    outdated = list(not_fresh(course, chosen))
     say("building the wheel")
     files = bundle(course, chosen)
     inside = unpacked(files)
     say(f"looking for answers in {len(inside)} files")
-    refusals += objections(course, chosen, inside)
-    say(f"executing each solution with {len(proof.SEEDS)} seeds, and each lab as it is handed out")
-    refusals += proof.prove(course.root, chosen, unsafe=unsafe, say=say)
+    refusals = [*outdated, *objections(course, chosen, inside)]
+    if outdated:
+        say("executing nothing: first the notebooks must be what their sources give")
+    else:
+        say(f"executing each solution with {len(proof.SEEDS)} seeds, and each lab as it is handed out")
+        refusals += proof.prove(course.root, chosen, unsafe=unsafe, say=say)
     if not refusals:
         place.put(files, folder, top)
     return Released(folder, place.zip_beside(folder), list(dict.fromkeys(refusals)))

@@ -296,8 +296,12 @@ def test_files_that_do_not_belong_are_named(good: SimpleNamespace, path: str, co
 def test_marks_of_hidden_tests_are_named(good: SimpleNamespace) -> None:
     leak = add_text(HINT, "### BEGIN HIDDEN TESTS\nassert linear_params(2, 2, True) == 6\n### END HIDDEN TESTS")
     path = f"{WHEEL}: effkit/course/labs/{LAB}/{LAB}.ipynb"
-    for place_, text in ((NOTEBOOK, with_cell(good, NOTEBOOK, leak)), (path, with_cell(good, NOTEBOOK, leak))):
-        assert any(f"{place_}: has marks of a solution" in line for line in complaints(good, place_, text))
+    notebook = with_cell(good, NOTEBOOK, leak)
+    one_string = json.loads(notebook)
+    for cell in one_string["cells"]:
+        cell["source"] = "".join(cell["source"])
+    for where, text in ((NOTEBOOK, notebook), (path, notebook), (NOTEBOOK, json.dumps(one_string))):
+        assert any(line.startswith(f"{where}, {HINT}: has marks of a solution") for line in complaints(good, where, text))
 
 
 @pytest.mark.parametrize("number", ["307200", "307,200", "307_200", "$307{,}200$", "307 200", "307\u202f200"])
@@ -391,9 +395,10 @@ def test_a_solution_leaked_into_a_hint_s_source_is_refused(
     )
     assert main(["--course", str(course), "release"]) == 1
     said = capsys.readouterr().err.splitlines()
-    assert [line for line in said if line.startswith(NOTEBOOK)]
-    assert [line for line in said if line.startswith(f"{WHEEL}: effkit/course/{NOTEBOOK}")]
-    assert said[-1] == "REFUSED for 2 reasons: no bundle was written"
+    assert said == [
+        f"{NOTEBOOK}, cell-41: holds a part of the solution model_size_bytes-solution of {LAB}: take it out",
+        "REFUSED for 1 reason: no bundle was written",
+    ]
     assert not (course / "release").exists()
 
 
@@ -410,7 +415,7 @@ def test_a_solution_that_is_wrong_and_a_stub_that_earns_points_are_named_with_th
     found = sorted(proof.prove(course, [LAB], unsafe=False, say=said.append))
     assert len(said) == 3
     assert [line.partition(":")[0] for line in found] == [f"{NOTEBOOK}, norm_params", *[f"{SOLUTION}, norm_params"] * 2]
-    assert "with seed 0 it earns 1 points as handed out" in found[0]
+    assert "with seed 0 it scores 1 of 2 as handed out" in found[0]
     assert "with seed 0 it scores 1 of 2: " in found[1]
     assert "with seed 1 it scores 1 of 2: " in found[2]
 
@@ -423,6 +428,20 @@ def test_a_stale_notebook_is_named_with_its_cell(course: Path) -> None:
         f"{NOTEBOOK}: differs from its source: run `make notebooks`",
         f"{LECTURE}, cell-02: differs from its source: run `make notebooks`",
     ]
+
+
+def test_an_outdated_course_is_refused_before_anything_is_executed(
+    course: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(proof, "prove", lambda *arguments, **options: pytest.fail("executed"))
+    rewrite(course / NOTEBOOK, run_once)
+    assert main(["--course", str(course), "release"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[:2] == [
+        f"{NOTEBOOK}, linear_params: differs from its source: run `make notebooks`",
+        f"{NOTEBOOK}, linear_params: has been run, and a lab is handed out without outputs: run `make notebooks`",
+    ]
+    assert not (course / "release").exists()
 
 
 def test_no_bundle_is_made_where_the_proof_fails(

@@ -13,6 +13,7 @@ from effkit.course.bundle.texts import LAB, LECTURE, Text, all_strings, cells_of
 
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _OWN_MIME = "application/vnd.effkit"
+_MARK = re.compile(r"(?m)^[\s#>]*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)")
 _SOMEBODYS = re.compile(r"(?:/home/|/Users/|\b[A-Za-z]:\\{1,2}Users\\{1,2})[\w.-]+")
 
 
@@ -70,5 +71,6 @@ def strangers(files: Mapping[str, bytes], labs: list[str]) -> Iterator[str]:
             yield f"{path}: does not belong into a bundle: take it out of the folder"
         elif re.search(rb"(?m)^# %%.*\bnbgrader=\{", content):
             yield f"{path}: is the source of a lab, which holds its solutions: take it out of the package"
-        elif re.search(rb"(?m)^[\s#>\"]*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)", content):
-            yield f"{path}: has marks of a solution or a hidden test in it: take out what they enclose"
+    for text in texts(files):
+        if _MARK.search(text.content):
+            yield f"{text.place}: has marks of a solution or a hidden test in it: take out what they enclose"

@@ -92,7 +92,7 @@ def _judged(
     earned, points = (f"{sum(pair[i] or 0 for pair in scores):g}" for i in (0, 1))
     say(f"{trial.name}: {earned} of {points} points in {len(graded)} checks ({outcome.seconds:.1f} s)")
     for cell, (score, most) in zip(graded, scores, strict=True):
-        if wrong := _as_solution(cell, score, most) if trial.folder == "solutions" else _as_stub(cell, score):
+        if wrong := _as_solution(cell, score, most) if trial.folder == "solutions" else _as_stub(cell, score, most):
             yield f"{trial.path}, {cell.id}: with seed {trial.seed} it {wrong}"
 
 
@@ -102,9 +102,11 @@ def _as_solution(cell: NotebookNode, score: float | None, most: float) -> str:
     return f"scores {score or 0:g} of {most:g}: {_reason(cell) or 'no reason given'} Correct the solution or the task"
 
 
-def _as_stub(cell: NotebookNode, score: float | None) -> str:
+def _as_stub(cell: NotebookNode, score: float | None, most: float) -> str:
     if score:
-        return f"earns {score:g} points as handed out: correct the stub or the task, so that only an answer earns points"
+        return (
+            f"scores {score:g} of {most:g} as handed out: correct the stub or the task, so that only an answer earns points"
+        )
     return "" if _reason(cell) else "scores zero as handed out and gives no reason: correct the task's check"
 
 

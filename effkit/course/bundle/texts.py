@@ -22,14 +22,19 @@ class Text:
 
 
 def unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the files of a bundle, those inside a wheel instead of the wheel, named ``WHEEL: MEMBER``."""
+    """Return the files of a bundle, those inside a wheel instead of the wheel, named ``WHEEL: MEMBER``.
+
+    A file that is in the wheel too, as the labs are, comes once.
+    """
+    outside = set(files.values())
     inside: dict[str, bytes] = {}
     for path, content in files.items():
         if not path.endswith(".whl"):
             inside[path] = content
             continue
         with zipfile.ZipFile(io.BytesIO(content)) as wheel:
-            inside |= {f"{path}: {name}": wheel.read(name) for name in wheel.namelist()}
+            members = {f"{path}: {name}": wheel.read(name) for name in wheel.namelist()}
+            inside |= {name: member for name, member in members.items() if member not in outside}
     return inside
 
 
