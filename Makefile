@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 JUPYTER_AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser test-slow test-colab bench bench-grading notebooks grade rejudge report lint clean
+.PHONY: help lab test test-browser test-slow test-colab bench bench-grading notebooks grade rejudge report release lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ rejudge: $(STAMP)  ## judge stored answers again after a task was mended: make r
 report: $(STAMP)  ## write grades/LAB-report.html and the CSVs for Canvas and Moodle: make report LAB=lab2_parameters
 	@test -n '$(LAB)' || { echo 'Which lab? For example: make report LAB=lab2_parameters'; exit 2; }
 	$(BIN)/effkit report '$(LAB)'
+
+release: $(STAMP)  ## make the student bundle in release/, unless an answer is in it (RELEASE_ARGS='--labs lab2_parameters')
+	$(BIN)/effkit release $(RELEASE_ARGS)
 
 bench-grading: $(STAMP)  ## time effkit grade beside stock nbgrader autograde (BENCH_ARGS='--sizes 10 50' and the like; minutes)
 	$(BIN)/python -m benchmarks.grading $(BENCH_ARGS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from effkit.course.commands import collect, doctor, grade, rejudge, report
+from effkit.course.commands import collect, doctor, grade, rejudge, release, report
 from effkit.course.errors import CourseError
 from effkit.profiling import command as profile_command
 
@@ -17,6 +17,7 @@ _COMMANDS: dict[str, Any] = {
     "doctor": doctor,
     "grade": grade,
     "rejudge": rejudge,
+    "release": release,
     "report": report,
 }
 

@@ -137,8 +137,8 @@ class _Run:
             if ready.notebook is None:
                 self._finish(Outcome(student, problem=ready.problem), keys[student])
                 continue
-            text = json.dumps(ready.notebook)
-            yield Job(student, text, self._seed_of(student, keys[student]), self._cell_seconds(), self.options.unsafe)
+            text, seed = json.dumps(ready.notebook), self._seed_of(student, keys[student])
+            yield Job(student, text, seed, cell_seconds(self.api.config), self.options.unsafe)
 
     def _seed_of(self, student: str, key: str) -> int:
         """Return the seed for a submission: one that has not changed keeps its own unless another was asked for."""
@@ -146,10 +146,6 @@ class _Run:
         kept = earlier.seed if earlier and earlier.key == key and self.options.seed is None else None
         self.seeds[student] = self.seed if kept is None else kept
         return self.seeds[student]
-
-    def _cell_seconds(self) -> float:
-        configured = self.api.config.ExecutePreprocessor.get("timeout", Job.cell_seconds)
-        return configured if isinstance(configured, int | float) and configured > 0 else Job.cell_seconds
 
     def _finish(self, outcome: Outcome, key: str) -> None:
         ready = self.prepared.pop(outcome.student)
@@ -167,6 +163,12 @@ class _Run:
             record = self.finisher.finish(record, outcome, ready, earlier)
         self.records.add(record)
         self.watch.done(record)
+
+
+def cell_seconds(config: Any) -> float:
+    """Return how long a cell may compute, by nbgrader's configuration."""
+    configured = config.ExecutePreprocessor.get("timeout", Job.cell_seconds)
+    return configured if isinstance(configured, int | float) and configured > 0 else Job.cell_seconds
 
 
 def key_parts(root: Path, lab: ReleasedLab) -> tuple[str, ...]:

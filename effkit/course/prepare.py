@@ -136,9 +136,8 @@ def lab_digest(lab: ReleasedLab) -> str:
     return hashlib.sha256(json.dumps([lab.name, cells], sort_keys=True).encode()).hexdigest()
 
 
-def effkit_digest() -> str:
-    """Return the digest of the installed effkit: another judge may give another score."""
-    package = Path(effkit.__file__).parent
+def effkit_digest(package: Path = Path(effkit.__file__).parent) -> str:
+    """Return the digest of an effkit, or else of the installed one: another judge may give another score."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
         if path.suffix in (".py", ".json"):
