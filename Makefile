@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COLAB := .venv-colab
+TEST_JOBS ?= 2
 BENCH_STAMP := $(VENV)/.bench-installed
 # nbgrader runs some of its tools as commands, so the environment's own programs must be found first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -28,7 +29,7 @@ lab: $(STAMP)  ## open JupyterLab on the course (LAB_ARGS=--no-browser and the l
 	$(BIN)/jupyter lab $(JUPYTER_AS_ROOT) $(LAB_ARGS)
 
 test: lint  ## run every test that needs no browser and no minutes (TEST_ARGS='-k judge' and the like)
-	$(BIN)/python -m pytest -m 'not browser and not slow' $(TEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile -m 'not browser and not slow' $(TEST_ARGS)
 
 test-browser: $(STAMP)  ## run the tests that drive JupyterLab in Chromium
 	$(BIN)/python -m pytest -m browser tests/browser $(TEST_ARGS)
