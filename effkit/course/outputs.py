@@ -1,10 +1,10 @@
 """The outputs of one cell, gathered from messages of a kernel that nobody trusts: plain data, and only so much of it."""
 
 import math
+import re
 from typing import Any
 
-from nbformat import NotebookNode
-from nbformat.v4 import new_output
+from nbformat import NotebookNode, from_dict
 
 from effkit.grading.answers import MIME
 
@@ -12,6 +12,7 @@ _DEEPEST = 12  # nesting of data
 _SETS_KEPT = 20  # of answers: more than one are kept to show that there were several
 _LARGEST_SET = 500_000  # bytes
 _LONGEST_ERROR = 20_000  # characters of a traceback
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9]+/[A-Za-z0-9.+-]{1,200}")
 _CUT = "\n[The rest of this cell's output was left out: it is too long.]\n"
 
 
@@ -82,12 +83,12 @@ class Outputs:
 
     def finished(self) -> list[NotebookNode]:
         """Return the outputs for the notebook."""
-        return [*self._kept, new_output("stream", name="stdout", text=_CUT)] if self.cut else self._kept
+        return [*self._kept, NotebookNode(output_type="stream", name="stdout", text=_CUT)] if self.cut else self._kept
 
 
 def error(name: str, value: str) -> NotebookNode:
     """Return an error output that says something of the grader's."""
-    return new_output("error", ename=name, evalue=value, traceback=[f"{name}: {value}"])
+    return NotebookNode(output_type="error", ename=name, evalue=value, traceback=[f"{name}: {value}"])
 
 
 def _has_answers(output: NotebookNode) -> bool:
@@ -95,34 +96,37 @@ def _has_answers(output: NotebookNode) -> bool:
 
 
 def _output(kind: str, content: dict[str, Any]) -> NotebookNode | None:
-    """Return a message's content as an output of a notebook; None if it is none."""
+    """Return a message's content as a valid output of a notebook; None if it is none."""
     if kind == "stream":
         name = "stderr" if content["name"] == "stderr" else "stdout"
-        return new_output("stream", name=name, text=text(content["text"]))
+        return NotebookNode(output_type="stream", name=name, text=text(content["text"]))
     if kind == "error":
         lines = [text(line) for line in content["traceback"]]
         long = sum(map(len, lines)) > _LONGEST_ERROR
         name, value = text(content["ename"])[:200], text(content["evalue"])[:2000]
-        return new_output("error", ename=name, evalue=value, traceback=[f"{name}: {value}"] if long else lines)
+        short = [f"{name}: {value}"]
+        return NotebookNode(output_type="error", ename=name, evalue=value, traceback=short if long else lines)
     if kind not in ("display_data", "execute_result"):
         return None
-    shown = {
-        "data": NotebookNode(_mapping(content["data"])),
-        "metadata": NotebookNode(_mapping(content.get("metadata") or {})),
-    }
+    data = {form: value for form, value in _mapping(content["data"]).items() if _is_shown(form, value)}
+    if not data:
+        return None
+    shown = NotebookNode(output_type=kind, data=from_dict(data), metadata=from_dict(_mapping(content.get("metadata") or {})))
     if kind == "execute_result":
         number = content.get("execution_count")
-        shown["execution_count"] = number if type(number) is int and 0 <= number < 10**6 else None
-    return new_output(kind, **shown)
+        shown.execution_count = number if type(number) is int and 0 <= number < 10**6 else None
+    return shown
+
+
+def _is_shown(form: str, value: Any) -> bool:
+    """Return whether a notebook may hold `value` as data of this media type: text, and JSON where the type says so."""
+    return bool(_MEDIA_TYPE.fullmatch(form)) and (form.endswith(("/json", "+json")) or isinstance(value, str))
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     plain = _plain(value, 0)
     if not isinstance(plain, dict):
         raise ValueError("not a mapping")
-    for name, data in plain.items():
-        if not name.endswith("json") and not isinstance(data, str | dict):
-            raise ValueError("text was expected")
     return plain
 
 

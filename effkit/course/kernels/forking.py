@@ -18,7 +18,7 @@ from typing import Any
 from effkit.course.kernels import confine, link
 from effkit.course.kernels.inside import become_kernel
 
-_NAMESPACES = confine.NEW_MOUNTS | confine.NEW_HOSTNAME | confine.NEW_IPC | confine.NEW_PIDS | confine.NEW_NETWORK
+_NAMESPACES = confine.NEW_MOUNTS | confine.NEW_HOSTNAME | confine.NEW_IPC | confine.NEW_NETWORK  # and of process ids
 
 
 def serve(descriptor: int) -> None:
@@ -27,33 +27,44 @@ def serve(descriptor: int) -> None:
     _warm_up()
     line = socket.socket(fileno=descriptor)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
     while True:
         data, descriptors, _, _ = socket.recv_fds(line, 16, 1)
         if not data:
             return
-        if os.fork() == 0:
-            line.close()
-            _enter(socket.socket(fileno=descriptors[0]))
-            os._exit(0)
-        os.close(descriptors[0])
+        with socket.socket(fileno=descriptors[0]) as end:
+            try:
+                child = _fork(own)
+            except OSError as problem:
+                link.send(end, {"failed": str(problem)})
+                continue
+            if child == 0:
+                try:
+                    line.close()
+                    _first_process(end)
+                finally:
+                    os._exit(0)
 
 
-def _enter(end: socket.socket) -> None:
-    """Enter fresh namespaces, whose first process then makes the kernel and ends all of them when it ends."""
+def _fork(own: int) -> int:
+    """Fork a child that is the first process of a fresh namespace of process ids; `own` is this process's."""
+    confine.unshare(confine.NEW_PIDS)
+    child = -1
+    try:
+        child = os.fork()
+    finally:
+        if child != 0:
+            confine.enter(own, confine.NEW_PIDS)
+    return child
+
+
+def _first_process(end: socket.socket) -> None:
+    """Enter fresh namespaces of every other kind, make the kernel, and end all of it when that ends."""
     try:
         confine.unshare(_NAMESPACES)
     except OSError as problem:
         link.send(end, {"failed": str(problem)})
         return
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    if os.fork() == 0:
-        try:
-            _first_process(end)
-        finally:
-            os._exit(0)
-
-
-def _first_process(end: socket.socket) -> None:
     link.send(end, {"born": True})
     order = link.receive(end)
     confine.mount_scratch(order["limits"]["scratch_bytes"], order["owner"])

@@ -51,6 +51,7 @@ def _kernel_app(order: dict[str, Any]) -> Any:
     config.Session.key = order["key"].encode()
     config.Session.signature_scheme = "hmac-sha256"
     config.HistoryManager.enabled = False
+    config.Kernel._execute_sleep = 0.0  # a pause after each cell, for whoever aborts the next: nobody here
     config.IPKernelApp = Config(
         transport="ipc",
         ip=f"{confine.SOCKETS}/k",

@@ -110,7 +110,11 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs."""
-        return 0 if not self.has_process or self._ended(0) else None
+        return 0 if self.has_ended() else None
+
+    def has_ended(self) -> bool:
+        """Return whether the kernel runs no more, or was never started."""
+        return not self.has_process or self._ended(0)
 
     def _ended(self, timeout_s: float) -> bool:
         return bool(select.select([self._pidfd], [], [], timeout_s)[0])

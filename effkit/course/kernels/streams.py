@@ -13,6 +13,7 @@ class ShortStream(OutStream):
     """Keeps the first characters that each cell prints. The grader cuts too: this only spares both sides the work."""
 
     _written = 0
+    _unsent = False
 
     def set_parent(self, parent: Any) -> None:
         """Begin a cell."""
@@ -26,8 +27,15 @@ class ShortStream(OutStream):
         room = max(_KEPT - self._written, 0)
         self._written += len(string)
         if room:
+            self._unsent = True
             super().write(string[:room])
         return len(string)
+
+    def flush(self) -> None:
+        """Send what was written; without anything, spare the wait for another thread: a kernel flushes four times a cell."""
+        if self._unsent:
+            self._unsent = False
+            super().flush()  # type: ignore[no-untyped-call]
 
 
 def watch_over(shell: Any) -> None:

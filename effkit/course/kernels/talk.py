@@ -1,5 +1,6 @@
 """A running kernel and the conversation with it: one cell at a time, within limits, taking nothing on trust."""
 
+import json
 import os
 import secrets
 import shutil
@@ -78,7 +79,10 @@ class Kernel:
 
     def is_alive(self) -> bool:
         """Return whether the kernel can run another cell."""
-        return not self._closed and bool(self._manager.is_alive()) and not self._is_cut(0)
+        if self._closed or self._is_cut(0):
+            return False
+        ended = getattr(self._provisioner, "has_ended", None)  # quicker than to ask the manager, which starts an event loop
+        return not ended() if ended else bool(self._manager.is_alive())
 
     def survives(self, seconds: float) -> bool:
         """Leave the kernel to itself for a while and return whether it is still there."""
@@ -124,11 +128,10 @@ class Kernel:
                 messages.append(("too large", "", None, size))
                 continue
             try:
-                _, parts = self._session.feed_identities(parts)
-                message = self._session.deserialize(parts)
-                messages.append(
-                    (str(message["msg_type"]), str(message["parent_header"]["msg_id"]), message["content"], size)
-                )
+                _, (signature, *signed) = self._session.feed_identities(parts)
+                header, parent, _, content = map(json.loads, signed[:4])
+                if self._session.sign(signed[:4]) == signature:
+                    messages.append((str(header["msg_type"]), str(parent["msg_id"]), content, size))
             except Exception:  # noqa: BLE001  whatever it is, it is no message
                 continue
         return messages
