@@ -61,8 +61,18 @@ def _kernel_app(order: dict[str, Any]) -> Any:
         exec_lines=[FIRST_LINE],
         **order["ports"],
     )
-    app: Any = IPKernelApp.instance(config=config)
-    app.initialize([])
+
+    class App(IPKernelApp):
+        """A kernel that is told all it needs: there is no command line and no file of settings to read."""
+
+        def parse_command_line(self, *_: Any) -> None:
+            pass
+
+        def load_config_file(self, *_: Any) -> None:
+            pass
+
+    app: Any = App.instance(config=config)
+    app.initialize()
     return app
 
 
