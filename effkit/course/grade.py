@@ -22,7 +22,6 @@ from effkit.course.records import NOT_GRADED, Record, Records
 from effkit.course.results import Finisher
 from effkit.course.table_csv import write_csv
 from effkit.course.work import Job, Outcome
-from effkit.grading.answers import is_seen, printable
 
 Executor = Callable[[Iterable[Job], int], Iterator[Outcome]]
 
@@ -129,7 +128,7 @@ class _Run:
     def _jobs(self, students: list[str], keys: dict[str, str], kernelspec: str | None) -> Iterator[Job]:
         """Prepare one submission after another; one that cannot be run is dealt with here."""
         for student in students:
-            if problem := _bad_name(student) or _bad_folder(self.root / "submitted" / student):
+            if problem := prepare.bad_name(student) or _bad_folder(self.root / "submitted" / student):
                 ready = prepare.Prepared(student, None, (), problem)
             else:
                 ready = prepare.prepare(self.root / "submitted" / student / self.lab, student, self.released, kernelspec)
@@ -218,15 +217,6 @@ def misplaced(root: Path) -> list[Path]:
         if path.parent.name not in labs or path.parent.parent.parent != submitted
         if ".ipynb_checkpoints" not in path.parts
     ]
-
-
-def _bad_name(student: str) -> str:
-    """Return why nbgrader cannot take the name of a student's folder, or an empty string if it can."""
-    if student != student.strip() or any(mark in student for mark in "*?["):
-        return f"nbgrader cannot take the folder name {student!r} (blanks at its ends, or one of * ? [): rename the folder"
-    if not is_seen(student):
-        return f"the folder's name holds characters that cannot be shown ({printable(student)}): rename the folder"
-    return ""
 
 
 def _bad_folder(folder: Path) -> str:

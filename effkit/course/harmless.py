@@ -1,7 +1,8 @@
 """Takes out of a graded notebook all that could run in the browser of whoever opens it; text and pictures stay.
 
 A grader and a student read a graded notebook as a web page, and that page must hold no script of a student's: no HTML, SVG
-or script output, no HTML in Markdown, no address but a plain link. In Markdown a zero-width space is put where a tag, an
+or script output, no HTML in Markdown, no address but a plain link, and no picture from elsewhere, which would tell somebody
+that the page was opened, and by whom. In Markdown a zero-width space is put where a tag, an
 entity or an address would begin: it can be read as before, also in code, and no browser takes it for more than text.
 """
 
@@ -31,6 +32,7 @@ _SCHEME = re.compile(r"(?<=[A-Za-z0-9+.])([\\\x00-\x20]*):")
 _PLAIN_LINK = re.compile(r"(?:^|[^A-Za-z0-9+.\-])(https?|mailto|attachment)$", re.IGNORECASE)
 _ATTACHED = re.compile(r"[\w.-]+(?=[)\s])", re.ASCII)
 _ACTIVE_MATH = re.compile(r"\\(?=(?:href|style|class|cssId|require|unicode)(?![A-Za-z]))")
+_IMAGE_ELSEWHERE = re.compile(r"!(?=\[)(?!\[[^\[\]]*\]\(attachment:)")
 _DIAGRAM = re.compile(r"([`~]{3,}\s*)(?=mermaid)", re.IGNORECASE)
 _CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
@@ -103,6 +105,7 @@ def disarm(text: str, attachments: Collection[str] = ()) -> str:
     A reference to an attachment is left only where there is one of that name: any other stops nbconvert.
     """
     text = _ENTITY.sub(f"&{_GAP}", _TAG.sub(f"<{_GAP}", text))
+    text = _IMAGE_ELSEWHERE.sub(f"!{_GAP}", text)
     text = _DIAGRAM.sub(rf"\1{_GAP}", _ACTIVE_MATH.sub(rf"\\{_GAP}", text))
     return _SCHEME.sub(lambda found: _colon(text, found, attachments), text)
 

@@ -20,6 +20,7 @@ import effkit
 from effkit.course.doctor import examine
 from effkit.course.findings import Finding
 from effkit.course.lab import ReleasedLab
+from effkit.grading.answers import is_seen, printable
 
 _SILENT = logging.getLogger("effkit.course.silent")
 _SILENT.addHandler(logging.NullHandler())
@@ -91,6 +92,19 @@ def _timestamp(folder: Path) -> tuple[datetime | None, list[Finding]]:
     except (ValueError, OverflowError, TypeError):
         sentence = f"timestamp.txt holds no date ({text[:40]!r}), so no lateness is counted: correct it and grade again."
         return None, [Finding("timestamp", "", sentence, repaired=False)]
+
+
+def bad_name(student: str) -> str:
+    """Return why the name of a student's folder cannot be taken, or an empty string if it can.
+
+    nbgrader takes some marks for patterns, and its formgrader writes others into a page as they are, where they would run.
+    """
+    if student != student.strip() or any(mark in student for mark in '*?[<>"\\'):
+        marks = '* ? [ < > " \\'
+        return f"nbgrader cannot take the folder name {student!r} (blanks at its ends, or one of {marks}): rename the folder"
+    if not is_seen(student):
+        return f"the folder's name holds characters that cannot be shown ({printable(student)}): rename the folder"
+    return ""
 
 
 def is_plain_file(path: Path) -> bool:

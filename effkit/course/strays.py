@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-from effkit.course.prepare import is_plain_file
+from effkit.course.prepare import bad_name, is_plain_file
 
 
 class RemoveStrays(NbGraderPreprocessor):
@@ -19,13 +19,15 @@ class RemoveStrays(NbGraderPreprocessor):
     """
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
-        """Remove the files. Raises RuntimeError if the notebook itself is a link to somewhere else."""
+        """Remove the files. Raises RuntimeError if the submission cannot be taken as it lies there."""
         own = resources["nbgrader"]
         where = CourseDirectory(config=self.config)
         submitted, copied = (
             Path(where.format_path(step, own["student"], own["assignment"]))
             for step in (where.submitted_directory, where.autograded_directory)
         )
+        if problem := bad_name(own["student"]):
+            raise RuntimeError(problem)
         notebook = submitted / f"{own['notebook']}.ipynb"
         if not is_plain_file(notebook) or submitted.is_symlink() or submitted.parent.is_symlink():
             raise RuntimeError(f"{notebook.name} or its folder is a link to another: ask the student to submit it again")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,8 +146,14 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, new_user: dict[str, str]) -> Iterator[Server]:
     """Start JupyterLab on an empty folder and a free port; end it with all its kernels."""
-    folder = tmp_path_factory.mktemp("course")
-    log = Path(new_user["HOME"], "server.log")
+    with jupyterlab(tmp_path_factory.mktemp("course"), new_user) as server:
+        yield server
+
+
+@contextmanager
+def jupyterlab(folder: Path, new_user: dict[str, str]) -> Iterator[Server]:
+    """Run JupyterLab in a folder on a free port; end it with all its kernels."""
+    log = Path(new_user["HOME"], f"server-{folder.name}.log")
     command = [BIN / "jupyter", "lab", "--no-browser", "--port=0", "--expose-app-in-browser"]
     if os.geteuid() == 0:
         command.append("--allow-root")

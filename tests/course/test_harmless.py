@@ -180,6 +180,20 @@ def test_metadata_ids_and_attachments_are_no_way_in() -> None:
     assert "onclick" not in str(notebook)
 
 
+@pytest.mark.parametrize(
+    "source", ["![x](http://a.example/x.png)", "![x][ref]\n\n[ref]: http://a.example/x.png", "[![x](http://a.example/x)](#)"]
+)
+def test_a_picture_from_elsewhere_becomes_a_link(source: str) -> None:
+    assert 'src="http' in page_of(source)
+    assert 'src="http' not in page_of(disarm(source))
+    assert 'href="http://a.example' in page_of(disarm(source))
+
+
+def page_of(source: str) -> str:
+    page, _ = HTMLExporter(template_name="classic").from_notebook_node(new_notebook(cells=[new_markdown_cell(source)]))
+    return page.partition("<body")[2]
+
+
 def test_the_labs_own_markdown_is_left_alone() -> None:
     source = "<details><summary>Hint</summary>Count the bias.</details>"
     notebook = new_notebook(cells=[new_markdown_cell(source), new_markdown_cell(source + " <b>mine</b>")])

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +31,19 @@ HONEST = ("aa_honest", "zz_honest")  # the first and the last who are graded
 FULL = {task.name: task.points for task in tasks_of(LAB)}
 # What harms nobody when it runs without a sandbox, but for the canaries.
 TAME = ("reads_the_course", "reads_its_environment", "writes_the_gradebook", "connects", "leaves_daemons")
+# What plain nbgrader, without the course's own steps, falls for: see that its own commands are as safe.
+PLAIN = (
+    "a_thousand_cells",
+    "dies_in_many_ways",
+    "link_for_a_notebook",
+    "link_for_the_student",
+    "links_to_files",
+    "links_to_folders",
+    "messages_forged",
+    "modules_beside_the_notebook",
+    "script_in_outputs",
+    "writes_the_gradebook",
+)
 
 pytestmark = pytest.mark.skipif(bool(sandbox._problem()), reason=sandbox._problem())
 
@@ -52,7 +64,6 @@ class Graded:
     attacks: dict[str, Attack]
     harm: Harm
     result: "subprocess.CompletedProcess[bytes]"
-    seconds: float
     rows: dict[str, dict[str, str]]  # of the CSV, by folder name
     records: dict[str, dict[str, Any]]
 
@@ -81,27 +92,22 @@ def surrounded(folder: Path) -> Iterator[Canaries]:
         yield canaries
 
 
-def graded(canaries: Canaries, attacks: list[Attack], *options: str) -> Graded:
-    """Grade the attacks and the honest, and look at the surroundings before and after."""
-    for hostile in attacks:
-        hostile.put(canaries.course)
+def observed(canaries: Canaries, *command: str) -> tuple[Harm, "subprocess.CompletedProcess[bytes]"]:
+    """Run a command of the course, and look at the surroundings before and after."""
     programs = Path(sys.executable).parent
-    command = [str(programs / "effkit"), "grade", LAB, *options]
     path = os.pathsep.join([str(programs), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, **canaries.environment()}
-    outside, start = canaries.outside(), time.monotonic()
+    outside = canaries.outside()
     with adopting():
         before = descendants()
         result = subprocess.run(
-            command,
+            [str(programs / command[0]), *command[1:]],
             cwd=canaries.course,
-            env=environment,
+            env={**os.environ, "PATH": path, **canaries.environment()},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=900,
             check=False,
         )
-        seconds = time.monotonic() - start
         left = {pid: command for pid, command in descendants().items() if pid not in before}
         for pid in left:
             os.kill(pid, signal.SIGKILL)
@@ -114,13 +120,20 @@ def graded(canaries: Canaries, attacks: list[Attack], *options: str) -> Graded:
         if whose := {place for place, secret in canaries.secrets.items() if secret.encode() in said}:
             read["what the grader is told"] = whose
     changed = {path for path in outside.keys() | after.keys() if outside.get(path) != after.get(path)}
+    return Harm(read, changed, canaries.reached(), left), result
+
+
+def graded(canaries: Canaries, attacks: list[Attack], *options: str) -> Graded:
+    """Grade the attacks and the honest."""
+    for hostile in attacks:
+        hostile.put(canaries.course)
+    harm, result = observed(canaries, "effkit", "grade", LAB, *options)
     records = json.loads((canaries.course / "grades" / f"{LAB}.json").read_bytes())["students"]
     return Graded(
         canaries,
         {hostile.name: hostile for hostile in attacks},
-        Harm(read, changed, canaries.reached(), left),
+        harm,
         result,
-        seconds,
         dict(zip((record["student"] for record in records), read_grades(canaries.course, LAB).values(), strict=True)),
         {record["student"]: record for record in records},
     )
@@ -181,9 +194,13 @@ def test_the_honest_get_full_points(course: Graded, student: str) -> None:
 
 
 def test_nothing_secret_was_read(course: Graded) -> None:
-    own = {f"{place}/{student}/{LAB}/{LAB}.{kind}": {f"answer of {student}"}
-           for student in HONEST for place, kind in (("autograded", "ipynb"), ("feedback", "html"))}  # fmt: skip
-    assert course.harm.read == own
+    assert course.harm.read == of_the_honest()
+
+
+def of_the_honest() -> dict[str, set[str]]:
+    """Return where the secrets are that the honest wrote into their own answers."""
+    places = [(student, place) for student in HONEST for place in (("autograded", "ipynb"), ("feedback", "html"))]
+    return {f"{place}/{student}/{LAB}/{LAB}.{kind}": {f"answer of {student}"} for student, (place, kind) in places}
 
 
 def test_nothing_outside_was_written(course: Graded) -> None:
@@ -211,16 +228,24 @@ def test_the_gradebook_holds_the_scores_and_nothing_else(course: Graded) -> None
     assert set(course.canaries.gradebook("SELECT id FROM student")) == {
         (student,) for student in graded | {course.canaries.secrets["gradebook"]}
     }
-    grades = course.canaries.gradebook(
+    assert recorded(course.canaries) == {
+        student: {task: float(course.rows[student][task]) for task in FULL} for student in graded
+    }
+
+
+def recorded(canaries: Canaries) -> dict[str, dict[str, float]]:
+    """Return the scores of the tasks in the gradebook, where nobody has entered a grade or changed the points."""
+    scores: dict[str, dict[str, float]] = {}
+    for student, cell, score, manual, extra in canaries.gradebook(
         "SELECT student_id, c.name, auto_score, manual_score, extra_credit FROM grade g"
         " JOIN base_cell c ON c.id = g.cell_id JOIN submitted_notebook n ON n.id = g.notebook_id"
         " JOIN submitted_assignment a ON a.id = n.assignment_id"
-    )
-    assert {(student, cell): (score, manual, extra) for student, cell, score, manual, extra in grades if cell in FULL} == {
-        (student, task): (float(course.rows[student][task]), None, None) for student in graded for task in FULL
-    }
-    (points,) = course.canaries.gradebook("SELECT sum(max_score) FROM grade_cells")
-    assert points == (sum(FULL.values()) + 2,)
+    ):
+        assert (manual, extra) == (None, None)
+        if cell in FULL:
+            scores.setdefault(student, {})[cell] = score
+    assert canaries.gradebook("SELECT sum(max_score) FROM grade_cells") == [(sum(FULL.values()) + 2,)]
+    return scores
 
 
 def test_no_page_holds_anything_active(course: Graded) -> None:
@@ -248,9 +273,33 @@ def test_the_run_says_that_somebody_must_look_and_nothing_failed(course: Graded)
     assert "please report this" not in output
 
 
+def test_plain_nbgrader_grades_them_as_safely(tmp_path: Path) -> None:
+    with surrounded(tmp_path) as canaries:
+        attacks = [attack(LAB, name, canaries.words()) for name in PLAIN]
+        for hostile in attacks:
+            hostile.put(canaries.course)
+        observed(canaries, "nbgrader", "generate_assignment", LAB)
+        harm, result = observed(canaries, "nbgrader", "autograde", LAB)
+        feedback, _ = observed(canaries, "nbgrader", "generate_feedback", LAB)
+        refused = {hostile.name for hostile in attacks if "status" in hostile.edits}
+        assert result.returncode == (1 if refused else 0), result.stderr.decode()
+        deserved = {hostile.name: hostile.submission.scores for hostile in attacks if hostile.name not in refused}
+        scores = {student: tasks for student, tasks in recorded(canaries).items() if student not in refused}
+        assert scores == deserved | dict.fromkeys(HONEST, FULL)
+        assert (harm.changed, harm.reached, harm.left) == (set(), [], {})
+        assert feedback.read == of_the_honest()
+        handed = {path for place in ("autograded", "feedback") for path in (canaries.course / place).glob("*/*/*")}
+        assert {path.name for path in handed} <= {f"{LAB}.ipynb", f"{LAB}.html", "timestamp.txt"}
+        for student in scores:
+            page = canaries.course / "feedback" / student / LAB / f"{LAB}.html"
+            assert "script" not in active_in(page.read_text(encoding="utf-8"))
+
+
 def test_without_a_sandbox_the_canaries_sing(tmp_path: Path) -> None:
     with surrounded(tmp_path) as canaries:
-        harm = graded(canaries, [attack(LAB, name, canaries.words()) for name in TAME], "--unsafe-no-sandbox").harm
+        harm = graded(
+            canaries, [attack(LAB, name, canaries.words()) for name in TAME], "--unsafe-no-sandbox", "--student", *TAME
+        ).harm
     whose = {place for read in harm.read.values() for place in read}
     assert whose >= {"gradebook", "environment", str(canaries.course / "exam.txt"), str(canaries.home / ".ssh" / "id_rsa")}
     assert set(harm.reached) == {"tcp", "udp", "unix", "abstract"}
