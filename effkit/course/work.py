@@ -8,8 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import nbformat
-from nbformat import NotebookNode
+from nbformat import NotebookNode, v4
 
 from effkit.course.errors import CourseError
 from effkit.course.execute import execute
@@ -63,7 +62,7 @@ def decode_outcome(data: bytes) -> Outcome:
 def run_job(job: Job, warm: WarmProcess | None = None) -> Outcome:
     """Execute one submission. Never raises but on an interrupt."""
     try:
-        notebook = nbformat.from_dict(json.loads(job.notebook))
+        notebook = v4.reads(job.notebook)
         limits = Limits(cell_seconds=job.cell_seconds)
         done = execute(notebook, seed=job.seed, limits=limits, warm=warm, unsafe=job.unsafe)
         text = json.dumps(_plain(done.notebook), allow_nan=False)
@@ -78,7 +77,7 @@ def run_job(job: Job, warm: WarmProcess | None = None) -> Outcome:
 
 def read_outcome(outcome: Outcome) -> NotebookNode:
     """Return the executed notebook."""
-    return nbformat.from_dict(json.loads(outcome.notebook))
+    return v4.reads(outcome.notebook)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
