@@ -42,9 +42,9 @@ def _look_at(record: Record) -> str:
 
 
 def spreadsheet_cell(value: Any) -> str:
-    """Return a value for a CSV cell; a text that a spreadsheet would run as a formula is quoted."""
+    """Return a value for a CSV cell; a text that a spreadsheet would run as a formula is quoted, a tab spelled out."""
     if value is None:
         return ""
     shown = f"{value:g}" if isinstance(value, float) else printable(str(value))
-    runs = isinstance(value, str) and (shown[:1] in ("\t", "\r") or shown.lstrip()[:1] in ("=", "+", "-", "@"))
+    runs = isinstance(value, str) and shown.lstrip()[:1] in ("=", "+", "-", "@")
     return f"'{shown}" if runs else shown
