@@ -3,6 +3,8 @@
 What is written is what `nbgrader autograde` writes, by nbgrader's own steps.
 """
 
+import hashlib
+import json
 import os
 import sqlite3
 import time
@@ -185,6 +187,13 @@ class LoadedGrades:
     def find_comment(self, cell: str, *_: str) -> Any:
         """Return the comment on a cell."""
         return self._comments[cell]
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of all of it, which changes when a person enters something."""
+        grades = {name: (grade.score, grade.manual_score, grade.needs_manual_grade) for name, grade in self.grades.items()}
+        comments = {name: comment.comment for name, comment in self._comments.items()}
+        return hashlib.sha256(json.dumps([grades, comments, self.late_penalty], sort_keys=True).encode()).hexdigest()
 
     @property
     def late_penalty(self) -> float:

@@ -36,6 +36,7 @@ class Record:
     seed: int | None = None
     key: str = ""  # digest of the submission, the lab and effkit
     graded: str = ""  # digest of the graded notebook
+    page: str = ""  # digest of the grades and comments that the feedback page shows
 
     @property
     def done(self) -> bool:

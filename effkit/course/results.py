@@ -56,6 +56,7 @@ class Finisher:
         """Write the feedback page; if that fails the grade stays and the record says so."""
         try:
             self._pages.write_feedback(record.student, notebook, grades)
+            record.page = grades.digest
         except OSError:
             raise
         except Exception as problem:  # noqa: BLE001  as above
@@ -64,8 +65,11 @@ class Finisher:
         return record
 
     def read_grades(self, record: Record) -> None:
-        """Bring a record up to date with what the gradebook says by now, manual grades included."""
-        self._fill(record, self.graded_notebook(record.student))
+        """Bring a record and its feedback page up to date with what the gradebook says by now, manual grades included."""
+        notebook = self.graded_notebook(record.student)
+        grades = self._fill(record, notebook)
+        if record.page != grades.digest:
+            self.write_feedback(record, notebook, grades)
 
     def graded_notebook(self, student: str) -> NotebookNode:
         """Return the graded notebook of a student."""

@@ -23,7 +23,7 @@ LAB = "lab2_parameters"
 QUESTION = "wide_or_deep"
 HONEST = ("full", "units_confused")
 SCRIPTS = ("script_in_markdown", "script_in_outputs", "another_language")
-COMMENT = "Right about *latency*; say more about accuracy & <depth>."
+COMMENT = "Right about *latency*; say more about accuracy & depth."
 IDS = "SELECT n.id FROM submitted_notebook n JOIN submitted_assignment a ON a.id = n.assignment_id WHERE a.student_id = ?"
 ENTERED = (
     "SELECT g.manual_score, m.manual_comment FROM grade g JOIN base_cell c ON c.id = g.cell_id"
@@ -129,7 +129,7 @@ def test_a_grade_entered_in_formgrader_survives_all_further_grading(page: Page, 
         feedback = course / "feedback" / "full" / LAB / f"{LAB}.html"
         page.goto(feedback.as_uri())
         expect(page.locator("body")).to_contain_text("31.5")
-        expect(page.locator("body")).to_contain_text("say more about accuracy & <depth>.")
+        expect(page.locator("body")).to_contain_text("say more about accuracy & depth.")
     open_submission(page, formgrader, "full")
     expect(page.locator(f"#{QUESTION}")).to_have_value("1.5")
     expect(page.locator(f"#{QUESTION}-comment")).to_have_value(COMMENT)

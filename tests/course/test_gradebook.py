@@ -91,6 +91,24 @@ def test_it_is_what_nbgrader_autograde_leaves_also_after_a_manual_grade(tmp_path
     assert content(ours) == before
 
 
+def test_what_a_person_entered_is_on_the_page_after_the_next_run(course: Path) -> None:
+    for name in ("full", "blank"):
+        load(LAB, name).put(course)
+    assert run(course, "effkit", "grade", LAB).returncode == 0
+    pages = {name: course / "feedback" / name / LAB / f"{LAB}.html" for name in ("full", "blank")}
+    before = {name: page.stat().st_mtime_ns for name, page in pages.items()}
+    enter_a_grade(course)
+    again = run(course, "effkit", "grade", LAB)
+    assert "Grading 0 submissions" in again.stdout
+    page = pages["full"].read_text()
+    assert "Good." in page
+    assert "A person still has to read this answer." not in page
+    assert pages["blank"].stat().st_mtime_ns == before["blank"]  # nothing changed in it
+    written = pages["full"].stat().st_mtime_ns
+    assert run(course, "effkit", "grade", LAB).returncode == 0
+    assert pages["full"].stat().st_mtime_ns == written
+
+
 def test_backups_are_whole_and_only_the_latest_are_kept(course: Path) -> None:
     book = Book(nbgrader_api(course), LAB)
     book._book.update_or_create_student("ann")
