@@ -85,6 +85,11 @@ def _client(address: str, workers: int) -> Iterator[Any]:
         return
     try:
         security = Security(require_encryption=True) if address.startswith("tls://") else None
+        if security and not security.get_connection_args("client").get("ssl_context"):
+            raise CourseError(
+                "this machine has no certificates for the cluster: set distributed.comm.tls.ca-file, client.cert and"
+                " client.key in Dask's configuration"
+            )
         client = Client(address, timeout=_CONNECT_S, security=security, set_as_default=False)
     except (OSError, ValueError, TypeError) as problem:
         raise CourseError(f"no scheduler answers at {address} ({type(problem).__name__}: {problem})") from problem

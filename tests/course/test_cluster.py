@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def start(*arguments: str) -> tuple["subprocess.Popen[str]", str]:
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if found := re.search(r"(?:Scheduler at:|Start worker at:|Listening to:)\s+(tcp://[\d.:]+)", line):
+        if found := re.search(r"(?:Scheduler at:|Start worker at:|Listening to:)\s+((?:tcp|tls)://[\d.:]+)", line):
             return process, found[1]
     raise AssertionError(f"dask {arguments[0]} said nothing and ended with {process.wait()}")
 
@@ -77,6 +78,47 @@ def test_a_worker_that_is_killed_costs_nobody_a_point(
     output, errors = grading.communicate(timeout=600)
     assert grading.returncode == 0, output + errors
     assert {student: row["score"] for student, row in read_grades(course, LAB).items()} == expected
+
+
+def certificate(folder: Path) -> dict[str, Path]:
+    """Make a certificate that vouches for itself, as a small cluster has one; return the files by Dask's names."""
+    folder.mkdir()
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    request += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(request, check=True, capture_output=True)
+    return {"ca-file": cert, "cert": cert, "key": key}
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificates")
+def test_only_who_has_the_certificate_grades_on_a_cluster_with_tls(
+    course: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(LAB, "units_confused").put(course)
+    folder = tmp_path_factory.mktemp("tls")
+    own, strange = certificate(folder / "own"), certificate(folder / "strange")
+    options = [part for name, path in own.items() for part in (f"--tls-{name}", str(path))]
+    scheduler, address = start("scheduler", "--port", "0", "--no-dashboard", "--protocol", "tls", *options)
+    worker, _ = start("worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny", *options)
+    try:
+        assert address.startswith("tls://")
+        cases: list[tuple[dict[str, Path], int, str]] = [
+            ({}, 2, "this machine has no certificates"),
+            (strange, 2, f"no scheduler answers at {address}"),
+            (own, 0, ""),
+        ]
+        for files, status, said in cases:
+            for name, path in files.items():
+                setting = name.replace("-", "_") if name == "ca-file" else f"client__{name}"
+                monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{setting.upper()}", str(path))
+            result = run(course, "effkit", "grade", LAB, "--scheduler", address)
+            assert (result.returncode, "Traceback" in result.stderr) == (status, False), result.stderr
+            assert said in result.stderr
+        assert read_grades(course, LAB)["units_confused"]["score"] == "24"
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.wait()
 
 
 def test_a_cluster_on_this_machine_is_started_and_ended(course: Path) -> None:
