@@ -4,10 +4,12 @@ import ctypes
 import os
 import platform
 import resource
+import shutil
 import socket
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -605,3 +607,30 @@ def test_the_end_of_the_grader_is_the_end_of_the_kernel(level: Level) -> None:
     while processes(marker) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert processes(marker) == []
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_python_may_be_installed_below_the_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: bool
+) -> None:
+    """A clone in /tmp has its environment there, in the place where each submission gets an empty folder of its own."""
+    place = Path("/tmp", f"effkit-test-{os.getpid()}")
+    installed, beside = place / "venv" / "lib", place / "course.txt"
+    installed.mkdir(parents=True)
+    try:
+        (installed / "module.py").write_text("found = 1")
+        beside.write_text(SECRET)
+        real = sandbox._python()
+        monkeypatch.setattr(sandbox, "_python", lambda: [*real, installed])
+        sandbox.arguments.cache_clear()
+        with WarmProcess() if warm else nullcontext() as process:
+            level = Level(sandbox.WARM if warm else sandbox.BUBBLEWRAP, process)
+            with level.kernel() as ask:
+                assert ask(f"print(open({str(installed / 'module.py')!r}).read())") == "found = 1"
+                assert "FileNotFoundError" in ask(f"print(open({str(beside)!r}).read())")
+                for folder in (place, installed):
+                    assert "Read-only file system" in ask(f"open({str(folder / 'new')!r}, 'w')")
+                assert ask("open('/tmp/own', 'w').write('x'); print('written')").endswith("written")
+    finally:
+        sandbox.arguments.cache_clear()
+        shutil.rmtree(place)

@@ -20,6 +20,7 @@ NEW_MOUNTS, NEW_HOSTNAME, NEW_IPC, NEW_USERS, NEW_PIDS, NEW_NETWORK = (
     0x40000000,
 )
 SOCKETS = "/s"  # where a kernel makes its sockets: a file system of its own, too small to hold anything else
+_BIND_ALL = 4096 | 16384  # with what is mounted below
 _NOSUID, _NODEV, _NOEXEC, _NOSYMFOLLOW = 2, 4, 8, 256
 _SET_DUMPABLE, _CAPBSET_DROP, _NO_NEW_PRIVILEGES, _CAP_AMBIENT, _CLEAR_ALL, _DEATH_SIGNAL = 4, 24, 38, 47, 4, 1
 _KEYCTL = {"x86_64": 250, "aarch64": 219}  # glibc has no wrapper
@@ -46,7 +47,12 @@ def enter(namespace: int, kind: int) -> None:
 
 def mount_scratch(scratch_bytes: int, owner: int | None) -> None:
     """Mount the places where this sandbox may write, each with a limit, and its own view of processes."""
+    kept = _mounted_below("/tmp")
     _mount("tmpfs", "/tmp", f"size={scratch_bytes},nr_inodes=100000,mode=1777")
+    for name, opened in kept.items():
+        os.mkdir(f"/tmp/{name}")
+        _call("mount", f"/proc/self/fd/{opened}".encode(), f"/tmp/{name}".encode(), None, ctypes.c_ulong(_BIND_ALL), None)
+        os.close(opened)
     _mount("tmpfs", "/dev/shm", f"size={scratch_bytes // 4},nr_inodes=10000,mode=1777")
     user = "" if owner is None else f",uid={owner},gid={owner}"
     # A link that a student puts in the place of a socket would have the grader connect to something outside.
@@ -58,6 +64,13 @@ def mount_scratch(scratch_bytes: int, owner: int | None) -> None:
         os.mkdir(folder)
         if owner is not None:
             os.chown(folder, owner, owner)
+
+
+def _mounted_below(place: str) -> dict[str, int]:
+    """Return, opened, the folders of a place in which something is mounted: Python itself, where it is installed there."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    names = {point.split("/")[2] for point in points if point.startswith(f"{place}/")}
+    return {name: os.open(f"{place}/{name}", os.O_PATH | os.O_DIRECTORY) for name in sorted(names)}
 
 
 def _mount(kind: str, where: str, options: str, flags: int = 0) -> None:
