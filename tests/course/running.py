@@ -1,8 +1,10 @@
 """Runs cells in real kernels, cold and warm, for tests of the sandbox and of execution."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -11,6 +13,8 @@ from effkit.course.kernels import Limits, WarmProcess
 from effkit.course.kernels.talk import Kernel
 from effkit.course.outputs import Outputs
 
+# Where bubblewrap is installed it must work: a sandbox that is broken is a failure and no reason to skip.
+needs_sandbox = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 SMALL = Limits(cell_seconds=20, memory_bytes=700 * 2**20, scratch_bytes=32 * 2**20, processes=48)
 
 

@@ -17,9 +17,9 @@ from effkit.course.kernels.turn import Turn
 from effkit.course.outputs import Outputs
 from effkit.course.work import Job, run_job
 from effkit.grading.answers import MIME
-from tests.course.running import SMALL, Level, notebook, said, text
+from tests.course.running import SMALL, Level, needs_sandbox, notebook, said, text
 
-pytestmark = pytest.mark.skipif(bool(sandbox._problem()), reason=sandbox._problem())
+pytestmark = needs_sandbox
 DIED = "DeadKernelError: This cell ended the Python process that it ran in."
 LATE = "CellTimeoutError: This cell did not end in time."
 

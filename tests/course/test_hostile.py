@@ -19,11 +19,11 @@ from typing import Any
 import nbformat
 import pytest
 
-from effkit.course.kernels import sandbox
 from effkit.grading.answers import printable
 from effkit.grading.tasks import tasks_of
 from tests.course.conftest import make_course, read_grades
 from tests.course.hostile import Attack, Canaries, adopting, attack, descendants, names
+from tests.course.running import needs_sandbox
 from tests.course.test_harmless import Active
 
 LAB = "lab2_parameters"
@@ -45,7 +45,7 @@ PLAIN = (
     "writes_the_gradebook",
 )
 
-pytestmark = pytest.mark.skipif(bool(sandbox._problem()), reason=sandbox._problem())
+pytestmark = needs_sandbox
 
 
 @dataclass

@@ -20,9 +20,9 @@ from effkit.course.execute import execute
 from effkit.course.kernels import Limits, WarmProcess, sandbox
 from effkit.course.kernels.talk import Kernel
 from tests.course.conftest import ROOT
-from tests.course.running import SMALL, Asked, Level, notebook, said
+from tests.course.running import SMALL, Asked, Level, needs_sandbox, notebook, said
 
-pytestmark = pytest.mark.skipif(bool(sandbox._problem()), reason=sandbox._problem())
+pytestmark = needs_sandbox
 SECRET = f"canary-{uuid.uuid4().hex}"
 
 

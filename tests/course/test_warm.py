@@ -9,10 +9,10 @@ from effkit.course.kernels import WarmProcess, sandbox
 from effkit.course.kernels.warm import SharedWarmProcess
 from effkit.course.preprocessors import TrustedScore
 from effkit.grading.tasks import find
-from tests.course.running import Level, said
+from tests.course.running import Level, needs_sandbox, said
 from tests.course.submissions import load
 
-pytestmark = pytest.mark.skipif(bool(sandbox._problem()), reason=sandbox._problem())
+pytestmark = needs_sandbox
 LAB = "lab2_parameters"
 SEED = 11
 

@@ -1,6 +1,5 @@
 """The report as one HTML page that needs nothing else: no network, no script. What students wrote is escaped."""
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -11,8 +10,7 @@ from effkit.course.records import MANUAL, NOT_GRADED
 from effkit.course.report import charts, matters, tables
 from effkit.course.report.gather import Results
 from effkit.course.report.tasks import HARD, LOW, TaskRow, Totals
-
-_INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")  # categories of Unicode: controls, formats, separators of lines
+from effkit.grading.answers import printable
 
 
 def page(results: Results, rows: Sequence[TaskRow], totals: Totals) -> str:
@@ -112,7 +110,4 @@ def visible(text: object) -> str:
     >>> visible("a\u202eb"), visible("tab\there")
     ('a\\u202eb', 'tab here')
     """
-    return "".join(
-        mark.encode("unicode_escape").decode() if unicodedata.category(mark) in _INVISIBLE else mark
-        for mark in str(text).replace("\t", " ").replace("\n", " ")
-    )
+    return printable(str(text).replace("\t", " ").replace("\n", " "))
