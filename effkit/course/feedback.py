@@ -1,5 +1,6 @@
 """What graders and students read: the graded notebook and the feedback page, and no file of a student beside them."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from jinja2 import pass_context
 from nbconvert.exporters import HTMLExporter, TemplateExporter
 from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
-from nbformat import NotebookNode, v4
+from nbformat import NotebookNode
+from nbformat.v4.rwbase import strip_transient
 from nbgrader.converters import Autograde, GenerateFeedback
 
 from effkit.course.gradebook import LoadedGrades
@@ -31,7 +33,6 @@ class Pages:
         self._page_permissions = int(str(converter.permissions), 8)
         exporter = _PageExporter if converter.exporter_class is HTMLExporter else converter.exporter_class
         self._exporter = exporter(parent=converter, config=converter.config)
-        self._exporter.optimistic_validation = True  # look at a page once, not after every step
         steps = [preprocessor(parent=self._exporter) for preprocessor in converter.preprocessors]
         for step in steps:
             self._exporter.register_preprocessor(step)
@@ -44,7 +45,7 @@ class Pages:
     def stage_graded(self, student: str, notebook: NotebookNode, timestamp: datetime | None) -> tuple[Path, str]:
         """Write the graded notebook's folder beside its place; return the folder and the notebook's text."""
         folder = _empty(self.graded_path(student).parent)
-        text = v4.writes(notebook) + "\n"
+        text = json.dumps(strip_transient(notebook), ensure_ascii=False, sort_keys=True) + "\n"
         _write(folder / f"{self._lab}.ipynb", text, self._permissions)
         if timestamp:  # by which nbgrader tells whether a submission is newer; it counts in UTC
             _write(folder / "timestamp.txt", f"{timestamp} UTC\n", self._permissions)
@@ -85,6 +86,12 @@ class _PageExporter(HTMLExporter):
         widgets = WidgetsDataTypeFilter(notebook_metadata=self._nb_metadata, parent=self, resources=resources)
         self.register_filter("filter_data_type", widgets)
         return TemplateExporter.from_notebook_node(self, nb, resources, **kwargs)
+
+    def _preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Take the steps before the page is made, in the copy that was made for it, without looking at it after each."""
+        for step in self._preprocessors:
+            nb, resources = step(nb, resources)
+        return nb, resources
 
     def default_filters(self) -> Any:
         """Yield nbconvert's filters, with a memory for the two slow ones."""

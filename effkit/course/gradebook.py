@@ -21,7 +21,7 @@ from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 from nbgrader.utils import is_grade, is_solution, is_task
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import joinedload, undefer
 
 from effkit.course.errors import CourseError
 from effkit.course.nbgrader_api import Nbgrader
@@ -110,6 +110,7 @@ class Book:
             self._book.update_or_create_student(student)
             given = {"timestamp": timestamp} if timestamp else {}
             submission = self._book.update_or_create_submission(self.lab, student, **given)
+            self._book.db.flush()
             save = SaveAutoGrades(config=self._api.config)
             save.notebook_id, save.assignment_id, save.student_id = self.lab, self.lab, student
             save.gradebook = LoadedGrades(self._book.db, submission)
@@ -145,7 +146,7 @@ class Book:
     def _one_transaction(self) -> Iterator[None]:
         """Hold back every commit of the block until its end; undo all of it if the block fails."""
         session = self._book.db
-        session.commit = session.flush
+        session.commit = lambda: None
         try:
             with _plainly():
                 yield
@@ -177,7 +178,7 @@ class LoadedGrades:
         self.db = session
         self._submission = submission
         (notebook,) = submission.notebooks
-        self.grades: dict[str, Any] = _by_name(session, Grade, notebook.id)
+        self.grades: dict[str, Any] = _by_name(session, Grade, notebook.id, undefer(Grade.max_score))
         self._comments = _by_name(session, Comment, notebook.id)
 
     def find_grade(self, cell: str, *_: str) -> Any:
@@ -216,8 +217,8 @@ class LoadedGrades:
         return bool(self._submission.needs_manual_grade)
 
 
-def _by_name(session: Any, kind: Any, notebook: str) -> dict[str, Any]:
-    asked = session.query(kind).options(joinedload(kind.cell)).filter(kind.notebook_id == notebook)
+def _by_name(session: Any, kind: Any, notebook: str, *options: Any) -> dict[str, Any]:
+    asked = session.query(kind).options(joinedload(kind.cell), *options).filter(kind.notebook_id == notebook)
     return {found.name: found for found in asked.populate_existing()}
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_output
+from nbformat.notebooknode import from_dict
+from nbformat.v4 import new_markdown_cell
 from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
 
@@ -59,14 +60,13 @@ class TrustedScore(NbGraderPreprocessor):
         # A lab may have been released when the task had other points: the lab's count, and none may exceed them.
         points = cell.metadata.nbgrader["points"]
         score = verdict.score if points == task.points else min(points, verdict.score * points / task.points)
-        cell.outputs = [
-            new_output(
-                "execute_result",
-                data={"text/plain": str(score), "text/html": report.html(verdict), **data},
-                metadata={"effkit": _about(task, verdict, data, resources["effkit_seed"])},
-                execution_count=cell.execution_count,
-            )
-        ]
+        output = {
+            "output_type": "execute_result",
+            "data": {"text/plain": str(score), "text/html": report.html(verdict), **data},
+            "metadata": {"effkit": _about(task, verdict, data, resources["effkit_seed"])},
+            "execution_count": cell.execution_count,
+        }
+        cell.outputs = [from_dict(output)]
         return cell, resources
 
 
