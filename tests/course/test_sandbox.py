@@ -182,7 +182,7 @@ print(reached)
 
 def test_it_sees_only_its_own_processes(ask: Asked) -> None:
     answer = ask("import os; print(max(int(p) for p in os.listdir('/proc') if p.isdigit()) < 50, os.getppid())")
-    assert answer == "True 1"
+    assert answer in ("True 1", "True 0")  # 0 is a parent outside, which has no name here
 
 
 def test_it_has_no_rights_and_can_get_none(ask: Asked) -> None:
@@ -258,14 +258,14 @@ print(foreign)
     files, sockets, foreign_sockets = answer.split("\n")
     assert foreign_sockets == "[]"
     assert files == "[]"
-    assert sockets == "['/s/k-1', '/s/k-2', '/s/k-3', '/s/k-4', '/s/k-5']"
+    assert sockets == "['/s/children', '/s/k-1', '/s/k-2', '/s/k-3', '/s/k-4', '/s/k-5']"
 
 
 def test_signals_reach_nobody_else(level: Level) -> None:
     result = level.run(
         f"""
 import os, signal
-for pid in (os.getppid(), {os.getpid()}, {os.getppid()}, -1):
+for pid in (os.getppid() or 1, {os.getpid()}, {os.getppid()}, -1):  # 0 would be its own group
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP):
         try:
             os.kill(pid, number)

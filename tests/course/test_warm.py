@@ -1,11 +1,13 @@
 """Kernels forked from a warm process: scores and figures as in cold ones, random numbers of their own, nothing shared."""
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from effkit.course.execute import execute
-from effkit.course.kernels import WarmProcess, sandbox
+from effkit.course.kernels import WarmProcess, sandbox, usage
 from effkit.course.kernels.warm import SharedWarmProcess
 from effkit.course.preprocessors import TrustedScore
 from effkit.grading.tasks import find
@@ -61,6 +63,32 @@ def test_random_numbers_differ_from_kernel_to_kernel(warm: WarmProcess) -> None:
     assert len(set(first + second)) == 6
 
 
+def test_children_threads_and_coroutines_print_into_their_cell(warm: WarmProcess) -> None:
+    cells = (
+        "import asyncio, multiprocessing, os, sys, threading",
+        "child = multiprocessing.get_context('fork').Process(target=print, args=('from a child',), kwargs={'flush': True})\n"
+        "child.start(); child.join(); print('exit', child.exitcode)",
+        "threads = [threading.Thread(target=print, args=(n,), kwargs={'flush': True}) for n in range(20)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()",
+        "await asyncio.sleep(0.01); print('awaited')",
+    )
+    for process in (None, warm):
+        _, child, threads, awaited = said(Level("", process).run(*cells))
+        assert sorted(child.splitlines()) == ["exit 0", "from a child"]
+        assert sorted(map(int, threads.split())) == list(range(20))
+        assert awaited == "awaited"
+
+
+def test_nothing_is_left_of_a_warm_process() -> None:
+    with WarmProcess() as process:
+        assert process._process is not None
+        Level("", process).run("1")
+        inside = set(usage._tree(process._process.pid)) - {process._process.pid}
+    assert len(inside) > 2
+    assert not [pid for pid in inside if usage._stat(str(pid))[:1] not in ([], ["Z"])]  # at once, not some time later
+
+
 def test_training_works_after_the_fork(warm: WarmProcess) -> None:
     train = """
 import numpy as np, torch
@@ -84,6 +112,15 @@ def test_a_dead_warm_process_is_replaced_by_cold_kernels() -> None:
         assert Level("", process).run("1").level == sandbox.WARM
         process._process.kill()
         process._process.wait()
+        result = Level("", process).run("print(1)")
+    assert (said(result), result.level) == (["1"], sandbox.BUBBLEWRAP)
+
+
+def test_where_only_the_process_that_is_forked_is_dead_kernels_are_cold() -> None:
+    with WarmProcess() as process:
+        assert process._process is not None
+        assert Level("", process).run("1").level == sandbox.WARM
+        os.kill(max(usage._tree(process._process.pid), key=lambda pid: usage._memory_bytes([pid])), signal.SIGKILL)
         result = Level("", process).run("print(1)")
     assert (said(result), result.level) == (["1"], sandbox.BUBBLEWRAP)
 

@@ -1,10 +1,10 @@
 """A control group around one kernel, where this process may make one: the system then holds its memory and processes."""
 
 import os
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 from effkit.course.kernels.limits import Limits
 
@@ -14,12 +14,20 @@ _ROOT = Path("/sys/fs/cgroup")
 class Group:
     """The groups, in one or more hierarchies, that hold one kernel's processes."""
 
-    def __init__(self, folders: list[Path]) -> None:
-        self._folders = folders
+    def __init__(self, pid: int, limits: Limits, number: int) -> None:
+        """Begin to put a process and its future descendants under the limits, as far as this system lets us.
 
-    @classmethod
-    def around(cls, pid: int, limits: Limits, number: int) -> Self:
-        """Put a process and its future descendants under the limits, as far as this system lets us."""
+        The system takes its time to move a process, so this is done beside whatever the caller does until it must `hold`.
+        """
+        self._folders: list[Path] = []
+        self._making = threading.Thread(target=self._make, args=(pid, limits, number))
+        self._making.start()
+
+    def hold(self) -> None:
+        """Wait until the limits hold."""
+        self._making.join()
+
+    def _make(self, pid: int, limits: Limits, number: int) -> None:
         memory, processes = str(limits.memory_bytes + limits.scratch_bytes), str(limits.processes + 8)
         files = {
             "memory.max": memory,
@@ -29,21 +37,20 @@ class Group:
             "memory.oom.group": "1",
             "pids.max": processes,
         }
-        group = cls([])
         for parent in _parents():
             _sweep(parent)
             folder = parent / f"effkit-{os.getpid()}-{number}"
             with suppress(OSError):
                 folder.mkdir()
-                group._folders.append(folder)
+                self._folders.append(folder)
                 for name, value in files.items():
                     if (folder / name).exists():
                         (folder / name).write_text(value)
                 (folder / "cgroup.procs").write_text(str(pid))
-        return group
 
     def remove(self) -> None:
         """Remove the groups, when their processes have ended; the system needs a moment to forget these."""
+        self.hold()
         for folder in self._folders:
             for _ in range(50):
                 with suppress(OSError):

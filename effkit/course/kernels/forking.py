@@ -1,7 +1,8 @@
-"""The warm process, inside its sandbox: it does the slow imports once and forks a child for each kernel.
+"""Warm kernels, inside their sandbox: one process does the slow imports once, and is forked for each kernel.
 
-A child enters fresh namespaces of every kind, so that kernels see neither this process nor each other. This process
-holds no secrets, and a kernel keeps no descriptor of its.
+To fork a process of that size is slow, and so is its end. So a second, small process makes the fresh namespaces of every
+kind, in which kernels see neither these processes nor each other, and the warm one is forked once, into them. Neither
+process holds secrets, and a kernel keeps no descriptor of theirs.
 """
 
 import contextlib
@@ -18,15 +19,33 @@ from typing import Any
 from effkit.course.kernels import confine, link
 from effkit.course.kernels.inside import become_kernel
 
-_NAMESPACES = confine.NEW_MOUNTS | confine.NEW_HOSTNAME | confine.NEW_IPC | confine.NEW_NETWORK  # and of process ids
+_NAMESPACES = {  # by their names in /proc/PID/ns; a process enters that of process ids by being forked into it
+    "pid": confine.NEW_PIDS,
+    "mnt": confine.NEW_MOUNTS,
+    "uts": confine.NEW_HOSTNAME,
+    "ipc": confine.NEW_IPC,
+    "net": confine.NEW_NETWORK,
+}
 
 
 def serve(descriptor: int) -> None:
-    """Warm up, then fork a child for each link that arrives, until the grader closes the line."""
+    """Make a kernel for each link that arrives, until the grader closes the line."""
     confine.mount_scratch(2**26, None)
-    _warm_up()
     line = socket.socket(fileno=descriptor)
+    to_warm, from_here = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
+    if os.fork() == 0:
+        line.close()
+        to_warm.close()
+        _warm_up()
+        _fork_kernels(from_here)
+        os._exit(0)
+    from_here.close()
+    _make_namespaces(line, to_warm)
+
+
+def _make_namespaces(line: socket.socket, warm: socket.socket) -> None:
+    """Fork the first process of fresh namespaces for each link that arrives."""
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)
     while True:
         data, descriptors, _, _ = socket.recv_fds(line, 16, 1)
@@ -34,34 +53,34 @@ def serve(descriptor: int) -> None:
             return
         with socket.socket(fileno=descriptors[0]) as end:
             try:
-                child = _fork(own)
+                confine.unshare(_NAMESPACES["pid"])
+                child = _fork_and_return_to(own)
             except OSError as problem:
                 link.send(end, {"failed": str(problem)})
                 continue
             if child == 0:
                 try:
                     line.close()
-                    _first_process(end)
+                    _be_the_first(end, warm)
                 finally:
                     os._exit(0)
 
 
-def _fork(own: int) -> int:
-    """Fork a child that is the first process of a fresh namespace of process ids; `own` is this process's."""
-    confine.unshare(confine.NEW_PIDS)
+def _fork_and_return_to(own: int) -> int:
+    """Fork a child into the namespace of process ids that was chosen before; `own` is this process's."""
     child = -1
     try:
         child = os.fork()
     finally:
         if child != 0:
-            confine.enter(own, confine.NEW_PIDS)
+            confine.enter(own, _NAMESPACES["pid"])
     return child
 
 
-def _first_process(end: socket.socket) -> None:
-    """Enter fresh namespaces of every other kind, make the kernel, and end all of it when that ends."""
+def _be_the_first(end: socket.socket, warm: socket.socket) -> None:
+    """Enter fresh namespaces of every other kind, have a kernel forked into them, and end all of it when that ends."""
     try:
-        confine.unshare(_NAMESPACES)
+        confine.unshare(sum(kind for name, kind in _NAMESPACES.items() if name != "pid"))
     except OSError as problem:
         link.send(end, {"failed": str(problem)})
         return
@@ -72,23 +91,56 @@ def _first_process(end: socket.socket) -> None:
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    kernel = os.fork()
-    if kernel == 0:
-        _become_kernel(end, order)
+    kernel = _order_kernel(end, warm, order)
     while True:
-        ready, _, _ = select.select([end.fileno(), waker], [], [])
+        ready, _, _ = select.select([end.fileno(), kernel, waker], [], [])
+        if kernel in ready or (end.fileno() in ready and not end.recv(1)):  # it has ended, or the grader has closed the link
+            return
         if waker in ready:
             os.read(waker, 512)
-        if end.fileno() in ready and not end.recv(1):  # the grader has closed the link
+        with contextlib.suppress(ChildProcessError):  # orphans: what they used counts as ours when we wait for them
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _order_kernel(end: socket.socket, warm: socket.socket, order: dict[str, Any]) -> int:
+    """Have the warm process fork a kernel into this process's namespaces; return a descriptor that tells of its end."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        namespaces = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY) for name in _NAMESPACES]
+        socket.send_fds(warm, [link.encode(order)], [end.fileno(), theirs.fileno(), *namespaces])
+    warm.close()
+    _, descriptors, _, _ = socket.recv_fds(ours, 16, 1)
+    return descriptors[0]
+
+
+def _fork_kernels(orders: socket.socket) -> None:
+    """Fork a kernel for each order that arrives."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(orders, link.LARGEST, 2 + len(_NAMESPACES))
+        if not data:
             return
-        with contextlib.suppress(ChildProcessError):
-            while (child := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-                if child == kernel:
-                    return
+        link_to_grader, answer, *namespaces = descriptors
+        with contextlib.ExitStack() as until_done, contextlib.suppress(OSError):  # who asked sees the answer's socket close
+            for descriptor in descriptors:
+                until_done.callback(os.close, descriptor)
+            confine.enter(namespaces[0], _NAMESPACES["pid"])
+            child = _fork_and_return_to(own)
+            if child == 0:
+                try:
+                    _become_kernel(socket.socket(fileno=link_to_grader), namespaces, link.decode(data))
+                finally:
+                    os._exit(1)
+            ended = os.pidfd_open(child)
+            until_done.callback(os.close, ended)
+            with socket.socket(fileno=os.dup(answer)) as first:
+                socket.send_fds(first, [b"forked"], [ended])
 
 
-def _become_kernel(end: socket.socket, order: dict[str, Any]) -> None:
-    signal.set_wakeup_fd(-1)
+def _become_kernel(end: socket.socket, namespaces: list[int], order: dict[str, Any]) -> None:
+    for namespace, kind in zip(namespaces[1:], list(_NAMESPACES.values())[1:], strict=True):
+        confine.enter(namespace, kind)
     for number in signal.valid_signals():
         if number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_IGN)  # as Python does: a broken pipe or a full file is an error, not an end
@@ -111,8 +163,10 @@ def _warm_up() -> None:
     _draw()
     _train()
     _show_an_error()
+    from effkit.course.kernels import app
     from effkit.grading import tasks
 
+    app.prepared()
     for lab in tasks.LABS:
         tasks.tasks_of(lab)
     sys.modules.pop("matplotlib_inline.backend_inline", None)  # hooks into the kernel that imports it
@@ -127,7 +181,7 @@ _IMPORTED = (
     "IPython.core.logger",
     "IPython.core.oinspect",
     "IPython.extensions.storemagic",
-    "effkit.course.kernels.streams",
+    "effkit.course.kernels.app",
     "effkit.grading.check",
     "effkit.profiling.profile",
     "effkit.zoo",

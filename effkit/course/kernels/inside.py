@@ -31,7 +31,9 @@ def become_kernel(end: socket.socket, order: dict[str, Any]) -> None:
             os.makedirs(os.environ["MPLCONFIGDIR"], exist_ok=True)
             shutil.copy(path, os.environ["MPLCONFIGDIR"])
         _reseed()
-        app = _kernel_app(order)
+        from effkit.course.kernels.app import started
+
+        app: Any = started(order["key"], order["ports"])
         link.send(end, {"ready": True})
     except BaseException as problem:  # noqa: BLE001  whatever it is, the grader must hear of it
         link.send(end, {"failed": f"{type(problem).__name__}: {problem}"})
@@ -41,45 +43,10 @@ def become_kernel(end: socket.socket, order: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def _kernel_app(order: dict[str, Any]) -> Any:
-    from ipykernel.kernelapp import IPKernelApp
-    from traitlets.config import Config
-
-    from effkit.course.kernels.streams import FIRST_LINE
-
-    config = Config()
-    config.Session.key = order["key"].encode()
-    config.Session.signature_scheme = "hmac-sha256"
-    config.HistoryManager.enabled = False
-    config.Kernel._execute_sleep = 0.0  # a pause after each cell, for whoever aborts the next: nobody here
-    config.IPKernelApp = Config(
-        transport="ipc",
-        ip=f"{confine.SOCKETS}/k",
-        connection_file="/tmp/home/none.json",
-        log_level=50,
-        outstream_class="effkit.course.kernels.streams.ShortStream",
-        exec_lines=[FIRST_LINE],
-        **order["ports"],
-    )
-
-    class App(IPKernelApp):
-        """A kernel that is told all it needs: there is no command line and no file of settings to read."""
-
-        def parse_command_line(self, *_: Any) -> None:
-            pass
-
-        def load_config_file(self, *_: Any) -> None:
-            pass
-
-    app: Any = App.instance(config=config)
-    app.initialize()
-    return app
-
-
 def _reseed() -> None:
     """Give this kernel random numbers of its own: one forked from a warm process has those of all the others."""
     random.seed()
-    for name in ("numpy", "torch"):
-        module: Any = sys.modules.get(name)
-        if module is not None:
-            module.random.seed()
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.seed()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 _CREDENTIALS = struct.Struct("3i")
-_LARGEST = 2**16
+LARGEST = 2**16
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -22,22 +22,32 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def send(end: socket.socket, message: dict[str, Any]) -> None:
     """Send one message."""
-    end.send(json.dumps(message).encode())
+    end.send(encode(message))
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """Return a message as it is sent."""
+    return json.dumps(message).encode()
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """Return a message that was received."""
+    return dict(json.loads(data))
 
 
 def receive(end: socket.socket) -> dict[str, Any]:
     """Return the next message; EOFError if the other side has closed."""
     data = b""
     with suppress(ConnectionError):
-        data = end.recv(_LARGEST)
+        data = end.recv(LARGEST)
     if not data:
         raise EOFError
-    return dict(json.loads(data))
+    return decode(data)
 
 
 def receive_with_pid(end: socket.socket) -> tuple[dict[str, Any], int]:
     """Return the next message and the process id of its sender, as this process sees it; the system vouches for it."""
-    data, extra, _, _ = end.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
+    data, extra, _, _ = end.recvmsg(LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
     if not data:
         raise EOFError
     pids = [
@@ -45,4 +55,4 @@ def receive_with_pid(end: socket.socket) -> tuple[dict[str, Any], int]:
         for level, kind, content in extra
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)
     ]
-    return dict(json.loads(data)), pids[0]
+    return decode(data), pids[0]

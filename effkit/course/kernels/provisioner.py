@@ -65,17 +65,14 @@ class SandboxProvisioner(KernelProvisionerBase):
         key, number = secrets.token_hex(32), next(_numbers)
         order = sandbox.order(self.limits, number, key=key, ports=_PORTS, environment={**sandbox.environment(), **extra})
         try:
-            inside = self._warm_start() or self._cold_start()
-            self._group = Group.around(inside, self.limits, number)
-            assert self._line is not None
-            link.send(self._line, order)
-            answer, self.kernel = link.receive_with_pid(self._line)
+            inside = self._warm_start(order) or self._cold_start(order)
+            self._group = Group(self.kernel, self.limits, number)
         except (OSError, EOFError, ValueError) as problem:
-            self._end()
+            self.end()
             raise KernelStartError(f"the sandbox ended before its kernel started ({problem!r})") from problem
-        if "failed" in answer:
-            self._end()
-            raise KernelStartError(f"the kernel did not start: {str(answer['failed'])[:300]}")
+        except BaseException:
+            self.end()
+            raise
         self.connection_info = {
             "transport": "ipc",
             "ip": f"/proc/{inside}/root{SOCKETS}/k",
@@ -85,28 +82,42 @@ class SandboxProvisioner(KernelProvisionerBase):
         }
         return self.connection_info
 
-    def _warm_start(self) -> int | None:
+    def _warm_start(self, order: dict[str, Any]) -> int | None:
+        """Have a kernel forked and return a process in its sandbox; None if that cannot be had."""
         line = self.warm.fork(self.limits.start_seconds) if self.warm else None
         if line is None:
             return None
+        self._line = line
         try:
             message, pid = link.receive_with_pid(line)
-        except (OSError, EOFError):
-            message, pid = {}, 0
-        if "born" not in message:
-            line.close()
-            return None
-        self._line, self.tree, self._pidfd, self.level = line, pid, os.pidfd_open(pid), sandbox.WARM
-        return pid
+            if "born" in message:
+                self.tree, self._pidfd, self.level = pid, os.pidfd_open(pid), sandbox.WARM
+                self._order(order)
+                return pid
+        except (OSError, EOFError, KernelStartError):
+            pass
+        self.end()
+        return None
 
-    def _cold_start(self) -> int:
+    def _cold_start(self, order: dict[str, Any]) -> int:
+        """Start a kernel in a new sandbox and return a process in it."""
         self._line, theirs = link.pair()
         self._line.settimeout(self.limits.start_seconds)
         with theirs:
             self._bubblewrap = sandbox.start(sandbox.code("inside.serve"), theirs)
         self.tree = self._bubblewrap.pid
         self._pidfd, self.level = os.pidfd_open(self.tree), sandbox.BUBBLEWRAP
-        return link.receive_with_pid(self._line)[1]
+        inside = link.receive_with_pid(self._line)[1]
+        self._order(order)
+        return inside
+
+    def _order(self, order: dict[str, Any]) -> None:
+        """Say what kernel is wanted, and wait until it is ready."""
+        assert self._line is not None
+        link.send(self._line, order)
+        answer, self.kernel = link.receive_with_pid(self._line)
+        if "failed" in answer:
+            raise KernelStartError(f"the kernel did not start: {str(answer['failed'])[:300]}")
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs."""
@@ -123,11 +134,19 @@ class SandboxProvisioner(KernelProvisionerBase):
         """Wait for the whole sandbox to end."""
         if self.has_process:
             self._ended(30)
-            self._end()
+            self.end()
         return 0
 
-    def _end(self) -> None:
+    def hold(self) -> None:
+        """Wait until all limits hold: before any code of a student is run."""
+        if self._group:
+            self._group.hold()
+
+    def end(self) -> None:
         """Kill whatever runs, and let go of all that the grader held."""
+        if self._bubblewrap:
+            sandbox.end(self._bubblewrap)
+            self._bubblewrap = None
         if self._pidfd >= 0:
             with suppress(OSError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -137,10 +156,6 @@ class SandboxProvisioner(KernelProvisionerBase):
         if self._line:
             self._line.close()
             self._line = None
-        if self._bubblewrap:
-            self._bubblewrap.kill()
-            self._bubblewrap.wait()
-            self._bubblewrap = None
         if self._group:
             self._group.remove()
             self._group = None
@@ -152,15 +167,15 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     async def kill(self, restart: bool = False) -> None:
         """End the sandbox and everything in it."""
-        self._end()
+        self.end()
 
     async def terminate(self, restart: bool = False) -> None:
         """End the sandbox and everything in it."""
-        self._end()
+        self.end()
 
     async def cleanup(self, restart: bool = False) -> None:
         """Let go of everything."""
-        self._end()
+        self.end()
 
 
 def sandboxed_kernel(limits: Limits, warm: WarmProcess | None, environment: dict[str, str]) -> KernelManager:

@@ -3,8 +3,10 @@
 A sandbox sees the system's and Python's own files, read-only, and nothing of the course, of homes or of the network.
 """
 
+import contextlib
 import functools
 import os
+import select
 import shutil
 import site
 import socket
@@ -15,12 +17,13 @@ from typing import Any
 
 import effkit
 from effkit.course.errors import CourseError
+from effkit.course.kernels import usage
 
 BUBBLEWRAP, NONE, WARM = "bubblewrap", "none", "warm namespaces"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 _PREFIX_PARTS = ("bin", "etc", "include", "lib", "lib64", "libexec", "share", "ssl", "pyvenv.cfg")
 _SETTINGS = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")  # in /etc
-_RIGHTS = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "SETFCAP", "CHOWN")  # until `confine` drops them
+_RIGHTS = ("SYS_ADMIN", "SYS_CHROOT", "SETUID", "SETGID", "SETPCAP", "SETFCAP", "CHOWN")  # until `confine` drops them
 _FIRST_USER = 1_600_000_000  # of the user ids for kernels, far above those that systems give
 _INSTALL = (
     "install bubblewrap (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap) on a Linux that"
@@ -94,6 +97,22 @@ def start(code: list[str], line: socket.socket) -> subprocess.Popen[bytes]:
         env={},
         start_new_session=True,  # an interrupt at the terminal is for the grader
     )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a sandbox that `start` has started, and wait until nothing in it runs any more.
+
+    Bubblewrap's child is the first process of a namespace of process ids: the system lets it end after all the others.
+    """
+    first = []
+    for pid in usage.children(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            first.append(os.pidfd_open(pid))
+    process.kill()  # which its child does not survive
+    process.wait()
+    for descriptor in first:
+        select.select([descriptor], [], [], 30)
+        os.close(descriptor)
 
 
 @functools.cache

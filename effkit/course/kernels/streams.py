@@ -31,8 +31,11 @@ class ShortStream(OutStream):
             super().write(string[:room])
         return len(string)
 
+    def _schedule_flush(self) -> None:
+        """Leave what was written until the cell ends: nobody watches."""
+
     def flush(self) -> None:
-        """Send what was written; without anything, spare the wait for another thread: a kernel flushes four times a cell."""
+        """Send what was written, if anything: a kernel flushes four times a cell."""
         if self._unsent:
             self._unsent = False
             super().flush()  # type: ignore[no-untyped-call]

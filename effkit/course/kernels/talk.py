@@ -56,6 +56,8 @@ class Kernel:
                 self._poller.register(socket, zmq.POLLIN)
             self._measured_at, self._cpu, self._asleep = time.monotonic(), 0.0, 0.0
             self._greet()
+            if not unsafe:
+                self._provisioner.hold()
         except BaseException:
             self.close()
             raise
@@ -71,15 +73,16 @@ class Kernel:
         if self._closed:
             return
         self._closed = True
+        end = getattr(getattr(self._manager, "provisioner", None), "end", None)  # without the manager's pause
         with suppress(RuntimeError, OSError):
-            self._manager.shutdown_kernel(now=True)
+            end() if end else self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_resources()
         self._manager.context.destroy(linger=0)
         shutil.rmtree(Path(self._manager.connection_file).parent, ignore_errors=True)
 
     def is_alive(self) -> bool:
         """Return whether the kernel can run another cell."""
-        if self._closed or self._is_cut(0):
+        if self._closed or any(socket.poll(0) for socket in self._cuts):
             return False
         ended = getattr(self._provisioner, "has_ended", None)  # quicker than to ask the manager, which starts an event loop
         return not ended() if ended else bool(self._manager.is_alive())
@@ -90,9 +93,6 @@ class Kernel:
         self._measure()
         return self.is_alive()
 
-    def _is_cut(self, timeout_ms: int) -> bool:
-        return any(socket.poll(timeout_ms) for socket in self._cuts)
-
     def _greet(self) -> None:
         """Wait until the kernel answers on both channels; only then does it hear all that it says."""
         deadline = time.monotonic() + self._limits.start_seconds
@@ -102,7 +102,8 @@ class Kernel:
             while (left := until - time.monotonic()) > 0:
                 self._poller.poll(int(left * 1000) + 1)
                 if any(parent == asked for _, parent, _, _ in self._received(self._iopub)):
-                    self._measure()
+                    self._measured_at = time.monotonic()  # its start is not counted
+                    self._cpu = usage.cpu_seconds(*self._processes()) if sys.platform == "linux" else 0.0
                     return
             if not self._manager.is_alive():
                 break
@@ -145,21 +146,21 @@ class Kernel:
         reply: dict[str, Any] | None = None
         idle = False
         while True:
-            self._poller.poll(max(1, int(1000 * (self._measured_at + _TICK_S - time.monotonic()))))
-            for kind, parent, content, size in self._received(self._iopub):
+            ready = dict(self._poller.poll(max(1, int(1000 * (self._measured_at + _TICK_S - time.monotonic())))))
+            for kind, parent, content, size in self._received(self._iopub) if self._iopub in ready else ():
                 if kind == "too large":
                     outputs.too_large()
                 elif parent == asked and kind == "status":
                     idle = idle or (isinstance(content, dict) and content.get("execution_state") == "idle")
                 elif parent == asked:
                     outputs.add(kind, content, size)
-            for kind, parent, content, _ in self._received(self._shell):
+            for kind, parent, content, _ in self._received(self._shell) if self._shell in ready else ():
                 if kind == "execute_reply" and parent == asked and isinstance(content, dict):
                     reply = content
             if idle and reply is not None:
                 return Ending(error=_error(reply))
             now = time.monotonic()
-            if now < self._measured_at + _TICK_S and not self._is_cut(0):
+            if now < self._measured_at + _TICK_S and not ready.keys() & set(self._cuts):
                 continue
             if not self.is_alive():
                 return Ending("died")
@@ -174,6 +175,11 @@ class Kernel:
             if half_since and now - half_since > _PATIENCE_S:
                 return Ending(error=_error(reply or {}))
 
+    def _processes(self) -> tuple[int, int]:
+        """Return the process from which everything in the sandbox descends, and the kernel."""
+        tree = getattr(self._provisioner, "tree", 0) or self._provisioner.pid
+        return tree, getattr(self._provisioner, "kernel", tree)
+
     def _measure(self) -> str:
         """Add up what was used since the last time; return the problem if it is more than a kernel may have."""
         now = time.monotonic()
@@ -181,8 +187,7 @@ class Kernel:
         if sys.platform != "linux":
             self.used_seconds += elapsed
             return ""
-        tree = getattr(self._provisioner, "tree", 0) or self._provisioner.pid
-        used = usage.measure(tree, getattr(self._provisioner, "kernel", tree))
+        used = usage.measure(*self._processes())
         computed = max(0.0, used.cpu_seconds - self._cpu)
         slept = 0.0 if used.runnable or computed > 0.1 * elapsed else elapsed
         self._cpu, self._asleep = self._cpu + computed, self._asleep + slept

@@ -1,6 +1,7 @@
 """What a tree of processes uses: computing time, memory, and whether all of it sleeps. Reads Linux's /proc."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,30 +22,52 @@ class Usage:
 
 
 def measure(root: int, kernel: int) -> Usage:
-    """Return what process `root` and its descendants use, of which `kernel` is one; what is gone uses nothing."""
-    stats = _tree(root)
-    ticks = sum(sum(map(int, fields[11:15])) for fields in stats.values())  # their own, and of children they waited for
+    """Return what two processes and their descendants use: the first of a sandbox and its kernel, which may be one of these.
+
+    What is gone uses nothing.
+    """
+    stats = _tree(root, kernel)
     return Usage(
-        cpu_seconds=ticks / os.sysconf("SC_CLK_TCK"),
+        cpu_seconds=_cpu_seconds(stats.values()),
         runnable=any(state in _RUNNING for pid in stats for state in _thread_states(pid)),
         stopped=kernel in stats and stats[kernel][0] in _STOPPED,
         memory_bytes=_memory_bytes(list(stats)),
     )
 
 
-def _tree(root: int) -> dict[int, list[str]]:
-    """Return the fields after the name in /proc/PID/stat of `root` and its descendants."""
-    everyone = {int(name): fields for name in os.listdir("/proc") if name.isdecimal() and (fields := _stat(name))}
-    children: dict[int, list[int]] = {}
+def children(parent: int) -> list[int]:
+    """Return the process ids of a process's children."""
+    return [pid for pid, fields in _everyone().items() if int(fields[1]) == parent]
+
+
+def cpu_seconds(*pids: int) -> float:
+    """Return what processes have computed, without what children of theirs do that still run."""
+    return _cpu_seconds(fields for pid in set(pids) if (fields := _stat(str(pid))))
+
+
+def _cpu_seconds(stats: Iterable[list[str]]) -> float:
+    ticks = sum(sum(map(int, fields[11:15])) for fields in stats)  # their own, and of children they waited for
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _tree(*roots: int) -> dict[int, list[str]]:
+    """Return the fields after the name in /proc/PID/stat of `roots` and their descendants."""
+    everyone = _everyone()
+    below: dict[int, list[int]] = {}
     for pid, fields in everyone.items():
-        children.setdefault(int(fields[1]), []).append(pid)
-    found, waiting = {}, [root]
+        below.setdefault(int(fields[1]), []).append(pid)
+    found, waiting = {}, list(roots)
     while waiting:
         pid = waiting.pop()
         if pid in everyone and pid not in found:
             found[pid] = everyone[pid]
-            waiting += children.get(pid, [])
+            waiting += below.get(pid, [])
     return found
+
+
+def _everyone() -> dict[int, list[str]]:
+    """Return the fields after the name in /proc/PID/stat of every process."""
+    return {int(name): fields for name in os.listdir("/proc") if name.isdecimal() and (fields := _stat(name))}
 
 
 def _stat(process: str) -> list[str]:

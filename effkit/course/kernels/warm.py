@@ -36,8 +36,7 @@ class WarmProcess:
     def __exit__(self, *exception: object) -> None:
         """End it, and with it every kernel that it forked."""
         if self._process:
-            self._process.kill()
-            self._process.wait()
+            sandbox.end(self._process)
         for line in (self.line, self._next):
             if line:
                 line.close()
