@@ -110,7 +110,7 @@ class Book:
             self._book.update_or_create_student(student)
             given = {"timestamp": timestamp} if timestamp else {}
             submission = self._book.update_or_create_submission(self.lab, student, **given)
-            self._book.db.flush()
+            self._book.db.flush()  # which gives what is new its ids
             save = SaveAutoGrades(config=self._api.config)
             save.notebook_id, save.assignment_id, save.student_id = self.lab, self.lab, student
             save.gradebook = LoadedGrades(self._book.db, submission)
