@@ -1,6 +1,7 @@
 """Worker processes on this machine, with one warm process for all: a worker that dies costs its submission one more try."""
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -118,6 +119,7 @@ def _work(pipe: Connection, parent: int, line: socket | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and closes the pipe
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     warm = WarmProcess(line) if line else None
+    gc.freeze()  # what was imported stays
     while True:
         try:
             job = decode_job(pipe.recv_bytes())

@@ -54,9 +54,16 @@ _CHILDREN = f"ipc://{confine.SOCKETS}/children"
 
 
 class _Kernel(ipkernel.IPythonKernel):
-    """A kernel that runs one cell at a time, in its main thread."""
+    """A kernel that runs one cell at a time, in its main thread, and does not say back what it was asked to do."""
 
     _supports_kernel_subshells = False
+
+    def _publish_execute_input(self, *_: Any) -> None:
+        pass
+
+    def _publish_status(self, status: str, *where: Any) -> None:
+        if status != "busy":
+            super()._publish_status(status, *where)  # type: ignore[no-untyped-call]
 
 
 class _NoThread:
