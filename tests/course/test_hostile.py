@@ -223,6 +223,13 @@ def test_nothing_but_the_notebook_and_its_page_is_handed_back(course: Graded) ->
         assert not any(path.is_symlink() for path in files)
 
 
+def test_every_graded_notebook_is_valid(course: Graded) -> None:
+    graded = list((course.course / "autograded").rglob("*.ipynb"))
+    assert len(graded) > len(HONEST)
+    for path in graded:
+        nbformat.validate(json.loads(path.read_text(encoding="utf-8")))
+
+
 def test_the_gradebook_holds_the_scores_and_nothing_else(course: Graded) -> None:
     graded = {student for student, row in course.rows.items() if row["status"] != "not graded"}
     assert set(course.canaries.gradebook("SELECT id FROM student")) == {

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ import effkit
 from effkit.course.errors import CourseError
 from effkit.course.execute import execute
 from effkit.course.kernels import Limits, WarmProcess, sandbox
+from effkit.course.kernels.cgroup import Group
 from effkit.course.kernels.talk import Kernel
 from tests.course.conftest import ROOT
 from tests.course.running import SMALL, Asked, Level, needs_sandbox, notebook, said
@@ -259,6 +261,19 @@ print(foreign)
     assert foreign_sockets == "[]"
     assert files == "[]"
     assert sockets == "['/s/children', '/s/k-1', '/s/k-2', '/s/k-3', '/s/k-4', '/s/k-5']"
+
+
+def test_no_cell_runs_before_the_limits_hold(level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, real = [], Group._make
+
+    def slow(*arguments: Any) -> None:
+        time.sleep(1)
+        real(*arguments)
+        made.append(True)
+
+    monkeypatch.setattr(Group, "_make", slow)
+    with level.kernel():
+        assert made
 
 
 def test_signals_reach_nobody_else(level: Level) -> None:

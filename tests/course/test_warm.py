@@ -80,6 +80,14 @@ def test_children_threads_and_coroutines_print_into_their_cell(warm: WarmProcess
         assert awaited == "awaited"
 
 
+def test_a_kernel_has_none_of_the_threads_that_it_does_without(warm: WarmProcess) -> None:
+    """With another ipykernel, what `app` replaces may have another name: then kernels are right, but slow."""
+    names = "import threading; print(sorted(t.name for t in threading.enumerate() if t.name in ('IOPub', 'Shell channel')))"
+    modules = "print(get_ipython().kernel._kernel_modules, hasattr(get_ipython(), '_sys_modules_keys'))"
+    for process in (None, warm):
+        assert said(Level("", process).run(names, modules)) == ["[]", "[] False"]
+
+
 def test_nothing_is_left_of_a_warm_process() -> None:
     with WarmProcess() as process:
         assert process._process is not None

@@ -45,8 +45,8 @@ class Kernel:
         self._too_much = 0
         start = plain_kernel if unsafe else sandboxed_kernel
         self._manager = start(limits, warm, environment)
+        self._provisioner: Any = self._manager.provisioner
         try:
-            self._provisioner: Any = self._manager.provisioner
             self.level: str = getattr(self._provisioner, "level", "none")
             self._session = self._manager.session
             self._shell, self._iopub = self._manager.connect_shell(), self._manager.connect_iopub()
@@ -73,7 +73,7 @@ class Kernel:
         if self._closed:
             return
         self._closed = True
-        end = getattr(getattr(self._manager, "provisioner", None), "end", None)  # without the manager's pause
+        end = getattr(self._provisioner, "end", None)  # without the manager's pause
         with suppress(RuntimeError, OSError):
             end() if end else self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_resources()
